@@ -1,0 +1,54 @@
+"""What a peer asks of a network: `recv` and `send`, as the draft's constructor has them.
+
+A peer reads no socket. `await recv()` gives it the next thing that happened, `send(…)` takes one datum away; TCP, memory
+and carrier pigeons are told apart by nobody above this line.
+
+- `recv()` is awaited for `Received` or `Lost`, or for a bare `(ip, port, payload)`: a datum from an unauthenticated end.
+- `send(ip, port, payload, *, uid=None, link=None)` sends one datum: on `link` where one is given; else on any live link to
+  `uid`; else by dialling `(ip, port)`, and then it fails with `PeerUnreachable` when the other end is not `uid`. It returns
+  the link it used (None where a carrier has none), or a coroutine that does. Such a coroutine writes the datum and
+  returns in one step, so that whoever awaits it can note "sent, and in this order" before anything else happens.
+- Everything sent on one link arrives in order or not at all. A link that ended is announced once, by `Lost(link)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, Protocol
+
+
+class Link(Protocol):
+    """One connection, as a peer sees it. It belongs to the uid proven on it, never to an address."""
+
+    uid: int | None
+    ip: str
+    port: int
+    listens: bool  # whether (ip, port) can be dialled: False for a client
+    outbound: bool  # whether we dialled it
+    clean: bool  # after Lost: whether it closed in order, so that unanswered requests may be asked again elsewhere
+
+    @property
+    def closed(self) -> bool: ...
+
+    def close(self, reason: str = "") -> None:
+        """Ends the link at once; `Lost` follows. `reason` is for the log."""
+
+
+class Received(NamedTuple):
+    """One datum that arrived. `ip` and `port` say where its sender listens (for a client: whence it came)."""
+
+    ip: str
+    port: int
+    payload: Any
+    uid: int | None = None
+    link: Any = None
+
+
+class Lost(NamedTuple):
+    """A link that ended; requests on it will not be answered."""
+
+    link: Any
+
+
+Recv = Callable[[], Awaitable[Received | Lost | tuple[str, int, Any]]]
+Send = Callable[..., Any]

@@ -1,0 +1,40 @@
+"""A contact: where a peer listens and which uid it is said to have, and how that is written on the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from p2pnb.uid import short
+from p2pnb.wire.sexp import Written
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A peer's address and uid (as a number; None when whoever named the address did not say).
+
+    Make it with `contact()`, which keeps one object for each triple: the tables of a thousand peers in one process then
+    share their contacts, and `datum`, the contact as it stands in a `peer` reply, is written out only once.
+    """
+
+    ip: str
+    port: int
+    uid: int | None = None
+    datum: Written = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        fields = [self.ip, self.port] if self.uid is None else [self.ip, self.port, self.uid]
+        object.__setattr__(self, "datum", Written(fields))
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self.ip, self.port
+
+    def __str__(self) -> str:
+        return f"{self.ip}:{self.port}" + ("" if self.uid is None else f" ({short(self.uid)})")
+
+
+@lru_cache(maxsize=65_536)
+def contact(ip: str, port: int, uid: int | None = None) -> Contact:
+    """The one `Contact` for these three."""
+    return Contact(ip, port, uid)
