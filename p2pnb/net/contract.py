@@ -25,6 +25,7 @@ class Link(Protocol):
     port: int
     listens: bool  # whether (ip, port) can be dialled: False for a client
     outbound: bool  # whether we dialled it
+    last_sent: int  # bytes of the last message written on it
     clean: bool  # after Lost: whether it closed in order, so that unanswered requests may be asked again elsewhere
 
     @property
@@ -35,13 +36,17 @@ class Link(Protocol):
 
 
 class Received(NamedTuple):
-    """One datum that arrived. `ip` and `port` say where its sender listens (for a client: whence it came)."""
+    """One datum that arrived. `ip` and `port` say where its sender listens (for a client: whence it came).
+
+    `size` is the bytes of the message it came in, 0 where a carrier does not know.
+    """
 
     ip: str
     port: int
     payload: Any
     uid: int | None = None
     link: Any = None
+    size: int = 0
 
 
 class Lost(NamedTuple):

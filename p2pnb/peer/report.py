@@ -1,0 +1,47 @@
+"""What a peer remembers of its own doings: one `Event` for each request it made, and a `Report` of its last call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Event(NamedTuple):
+    """One request and what came of it, as the asking peer saw it.
+
+    `time` is the clock's at asking, in seconds; `rtt` in seconds, None where no reply came; `outcome` the kind of the
+    reply, or why there was none; `cause` the call that it served, or "upkeep".
+    """
+
+    time: float
+    node: int
+    peer: int | None
+    verb: str
+    outcome: str
+    bytes_out: int
+    bytes_in: int
+    rtt: float | None
+    cause: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of one call of a procedure: replicas that took the record, and why something did not work."""
+
+    procedure: str
+    cause: str
+    stored: int = 0
+    refused: int = 0
+    failed: int = 0
+    wanted: int = 0
+    reason: str = ""
+    facts: dict[str, object] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        parts = [self.procedure]
+        if self.wanted:
+            parts.append(f"{self.stored} of {self.wanted} replicas took it, {self.refused} refused, {self.failed} failed")
+        if self.reason:
+            parts.append(self.reason)
+        parts += [f"{name} {value}" for name, value in self.facts.items()]
+        return ": ".join(parts[:1]) + (" — " + "; ".join(parts[1:]) if parts[1:] else "")

@@ -1,0 +1,277 @@
+"""Requests and the replies to them: which belongs to which, until when, and what becomes of those that are lost.
+
+The protocol has no request numbers: "replies come in the order of the requests on a link". So a link's unanswered
+requests stand in one queue, and a reply belongs to the request at its head. What follows from that:
+
+- a reply of another procedure's kind, or one that nobody asked for, means that the two ends no longer agree: the link closes;
+- a request that times out takes its link with it, since the late reply would be taken for the next one's;
+- at most 16 requests are unanswered on a link; further ones wait here, and so do those for a peer that is being dialled;
+- every request has the same 5 seconds, so a dict in order of asking is in order of deadlines too: one timer sweeps it;
+- requests lost with a link that closed in order were perhaps never read: they are asked once more, within the same 5 s.
+
+Nothing here decides whom to ask. `ask` never calls back before it has returned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from p2pnb import spec
+from p2pnb.errors import P2PError, PeerUnreachable, ProtocolError, RemoteProtocolError, RequestTimeout
+from p2pnb.net.contract import Received, Send
+from p2pnb.peer.cause import CAUSE
+from p2pnb.peer.report import Event
+from p2pnb.wire.contact import Contact
+from p2pnb.wire.messages import REPLIES_TO, VERBS, Reply, Request, Stored, parse_reply, to_datum
+
+Outcome = Reply | P2PError
+Done = Callable[[Contact, Outcome], None]
+
+
+class Asked:
+    """One request on its way. `link` is known once it was sent; `done` is called once, with the reply or the error."""
+
+    __slots__ = ("again", "bytes_out", "cause", "contact", "datum", "deadline", "done", "link", "request", "since")
+
+    def __init__(self, contact: Contact, request: Request, datum: Any, done: Done, now: float) -> None:
+        self.contact = contact
+        self.request = request
+        self.datum = datum
+        self.done = done
+        self.since = now
+        self.deadline = now + spec.REQUEST_TIMEOUT
+        self.cause = CAUSE.get()
+        self.link: Any = None
+        self.bytes_out = 0
+        self.again = False  # whether it was asked once more already
+
+    @property
+    def lane(self) -> Any:
+        """Whose order it stands in: its link's, or its address's on a carrier without links."""
+        return self.link if self.link is not None else self.contact.address
+
+
+class Requests:
+    """All requests of one peer. `settled` hears of every outcome, also of those whose asker has lost interest."""
+
+    def __init__(
+        self,
+        send: Send,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        settled: Callable[[Contact, Outcome, float], None],
+        log: Callable[[Event], None],
+        own: int,
+    ) -> None:
+        self._send = send
+        self._loop = loop
+        self._clock = clock
+        self._settled = settled
+        self._log = log
+        self._own = own
+        self._unanswered: dict[Any, deque[Asked]] = {}
+        self._waiting: dict[Any, deque[Asked]] = {}
+        self._dialling: dict[Any, Contact] = {}
+        self._links: dict[int, Any] = {}
+        self._open: dict[Asked, None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self.count = 0
+        self.linkless = False  # whether the carrier turned out to have no links
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def ask(self, contact: Contact, request: Request, done: Done, datum: Any = None) -> None:
+        """Sends `request` to `contact`; `datum` is its written form where one is sent to several."""
+        now = self._clock()
+        asked = Asked(contact, request, to_datum(request) if datum is None else datum, done, now)
+        self._open[asked] = None
+        self.count += 1
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(spec.REQUEST_TIMEOUT, self._sweep)
+        self._transmit(asked)
+
+    async def reply(self, contact: Contact, request: Request) -> Reply:
+        """Asks, and waits for the reply. Raises the `P2PError` that came in its place."""
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+
+        def done(_: Contact, outcome: Outcome) -> None:
+            if not future.done():
+                future.set_result(outcome)
+
+        self.ask(contact, request, done)
+        outcome = await future
+        if isinstance(outcome, P2PError):
+            raise outcome
+        return outcome
+
+    # --- out ----------------------------------------------------------------------------------------------------------
+
+    def _transmit(self, asked: Asked) -> None:
+        contact = asked.contact
+        whom = contact.address if contact.uid is None else contact.uid
+        link = self._links.get(contact.uid) if contact.uid is not None else None
+        full = link is not None and not link.closed and len(self._unanswered.get(link, ())) >= spec.MAX_UNANSWERED
+        if full or whom in self._dialling:
+            self._waiting.setdefault(whom, deque()).append(asked)
+            return
+        try:
+            sent = self._send(contact.ip, contact.port, asked.datum, uid=contact.uid)
+        except P2PError as error:
+            self._loop.call_soon(self._settle, asked, error)
+            return
+        if asyncio.iscoroutine(sent):
+            self._dialling[whom] = contact
+            task = self._loop.create_task(self._finish(asked, whom, sent))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            self._enqueue(asked, sent)
+
+    async def _finish(self, asked: Asked, whom: Any, sending: Coroutine[Any, Any, Any]) -> None:
+        """Waits for a dial. Writing and noting what was written happen in one step, so the order is the link's."""
+        error: P2PError | None = None
+        try:
+            self._enqueue(asked, await sending)
+        except P2PError as unreachable:
+            error = unreachable
+        finally:
+            dialled = self._dialling.pop(whom, None)
+        waiting = self._waiting.pop(whom, ())
+        if error is not None:
+            self._settle(asked, error)
+        for other in waiting:
+            if error is not None and dialled is not None and other.contact.address == dialled.address:
+                self._settle(other, error)
+            elif other in self._open:
+                self._transmit(other)
+
+    def _enqueue(self, asked: Asked, link: Any) -> None:
+        if asked not in self._open:  # it timed out while its peer was dialled
+            return
+        asked.link = link
+        if link is None:
+            self.linkless = True
+        else:
+            asked.bytes_out = link.last_sent
+            if link.uid is not None:
+                self._links[link.uid] = link
+        queue = self._unanswered.get(asked.lane)
+        if queue is None:
+            queue = self._unanswered[asked.lane] = deque()
+        queue.append(asked)
+
+    # --- in -----------------------------------------------------------------------------------------------------------
+
+    def received(self, item: Received) -> None:
+        """A reply. Raises `RemoteProtocolError` when it cannot be the reply to the oldest request on its link."""
+        lane = item.link if item.link is not None else (item.ip, item.port)
+        queue = self._unanswered.get(lane)
+        if not queue:
+            raise RemoteProtocolError("a reply that nobody asked for")
+        asked = queue.popleft()
+        if not queue:
+            del self._unanswered[lane]
+        try:
+            reply = parse_reply(item.payload)
+            if type(reply) not in REPLIES_TO[type(asked.request)]:
+                raise ProtocolError(f"{type(reply).__name__} does not answer {VERBS[type(asked.request)]}")
+        except ProtocolError as error:
+            wrong = RemoteProtocolError(f"{asked.contact} answered nonsense: {error}")
+            self._settle(asked, wrong, item.size)
+            raise wrong from None
+        self._settle(asked, reply, item.size)
+        if item.link is not None and item.uid in self._waiting:
+            self._next(item.uid)
+
+    def lost(self, link: Any) -> None:
+        """A link ended: its requests are asked once more if it ended in order, else they failed."""
+        if self._links.get(link.uid) is link:
+            del self._links[link.uid]
+        for asked in self._unanswered.pop(link, ()):
+            if link.clean and not asked.again and asked in self._open:
+                asked.again = True
+                asked.link = None
+                self._transmit(asked)
+            else:
+                self._settle(asked, PeerUnreachable(f"the link to {asked.contact} broke", "lost"))
+        self._next(link.uid)
+
+    def _next(self, uid: Any) -> None:
+        waiting = self._waiting.pop(uid, None)
+        while waiting:
+            asked = waiting.popleft()
+            if asked in self._open:
+                self._transmit(asked)
+                if uid in self._waiting:  # full again, or being dialled: the others keep their places behind it
+                    self._waiting[uid].extend(waiting)
+                    return
+
+    # --- ends ---------------------------------------------------------------------------------------------------------
+
+    def _settle(self, asked: Asked, outcome: Outcome, bytes_in: int = 0) -> None:
+        if asked not in self._open:
+            return
+        del self._open[asked]
+        now = self._clock()
+        rtt = now - asked.since
+        answered = not isinstance(outcome, P2PError)
+        self._log(
+            Event(
+                asked.since,
+                self._own,
+                asked.contact.uid,
+                VERBS[type(asked.request)],
+                _outcome_word(outcome),
+                asked.bytes_out,
+                bytes_in,
+                rtt if answered else None,
+                asked.cause,
+            )
+        )
+        self._settled(asked.contact, outcome, rtt)
+        asked.done(asked.contact, outcome)
+
+    def _sweep(self) -> None:
+        """Ends what is older than 5 s, and comes back when the oldest of the others will be."""
+        now = self._clock()
+        late = []
+        for asked in self._open:
+            if asked.deadline > now + 1e-9:
+                break
+            late.append(asked)
+        for asked in late:
+            self._settle(asked, RequestTimeout(f"no reply from {asked.contact} within {spec.REQUEST_TIMEOUT:g} s"))
+            if asked.link is not None:
+                asked.link.close("timeout")
+            elif (queue := self._unanswered.get(asked.lane)) and asked in queue:
+                queue.remove(asked)
+        oldest = next(iter(self._open), None)
+        self._sweeper = None if oldest is None else self._loop.call_later(max(oldest.deadline - now, 0.0), self._sweep)
+
+    def close(self) -> None:
+        """Fails everything that is open, and leaves no timer and no task."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for task in self._tasks:
+            task.cancel()
+        for asked in list(self._open):
+            self._settle(asked, PeerUnreachable("the peer was closed", "closed"))
+        self._unanswered.clear()
+        self._waiting.clear()
+
+
+def _outcome_word(outcome: Outcome) -> str:
+    if isinstance(outcome, PeerUnreachable):
+        return outcome.reason
+    if isinstance(outcome, RequestTimeout):
+        return "timeout"
+    if isinstance(outcome, ProtocolError):
+        return "nonsense"
+    if isinstance(outcome, Stored):
+        return "stored" if outcome.accepted else "refused"
+    return type(outcome).__name__.lower()
