@@ -1,0 +1,266 @@
+"""Tables: plain rows in, a DataFrame with fixed columns and dtypes out.
+
+Each frame is one entry of `SCHEMAS`: its columns in order, and for each the dtype and the key of the row that it is read
+from. Rows are dicts in the units of the code (seconds, bytes, uids and keys as numbers, nodes as positions); columns
+carry their unit in the name (`rtt_ms`, `age_s`). An empty frame has the columns and dtypes of a full one. Uids are
+abbreviated where a frame is displayed, and whole in its data, so that a CSV loses nothing. (Keys, values and public keys may
+also come as 32 bytes.)
+
+Nothing here asks a node, a clock or the network for anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from p2pnb.uid import common_prefix_length, short
+
+Row = Mapping[str, Any]
+
+VERBS = (
+    "iam", "peers", "set", "ref", "bag-add", "bag-popular", "bag-recent", "bag-sample", "namespace-set", "namespace-ref",
+)  # fmt: skip
+
+
+class Frame(pd.DataFrame):
+    """A DataFrame whose display abbreviates 64-digit uids; `frame["uid"]`, `to_csv()` and the rest have them whole."""
+
+    @property
+    def _constructor(self) -> type[Frame]:
+        return Frame
+
+    def __repr__(self) -> str:
+        return repr(self._abbreviated())
+
+    def _repr_html_(self) -> str | None:
+        html: str | None = self._abbreviated()._repr_html_()  # type: ignore[operator]
+        return html
+
+    def _abbreviated(self) -> pd.DataFrame:
+        frame = pd.DataFrame(self)
+        for column in HEX_COLUMNS.intersection(frame.columns):
+            frame = frame.assign(**{column: [_abbreviate(value) for value in frame[column]]})
+        return frame
+
+
+HEX_COLUMNS = frozenset({"uid", "key", "value", "public_key"})
+
+
+def _abbreviate(value: object) -> object:
+    return f"{value[:8]}…{value[-4:]}" if isinstance(value, str) and len(value) == 64 else value
+
+
+# --- columns ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its name, dtype, the key of the row that it is read from, and what makes the one of the other."""
+
+    name: str
+    dtype: str
+    source: str
+    convert: Callable[[Any], Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A frame: its index and its columns, in order. An index with source "" counts the rows."""
+
+    index: Column
+    columns: tuple[Column, ...]
+
+
+def full_hex(uid: int | bytes | None) -> str | None:
+    """The 64 hex digits of a uid, key or value: a number or 32 bytes."""
+    return uid.hex() if isinstance(uid, bytes) else None if uid is None else f"{uid:064x}"
+
+
+def abbreviated(uid: int | bytes | None) -> str | None:
+    """The first eight hex digits of a uid, key or value, and an ellipsis."""
+    return None if uid is None else short(uid)
+
+
+def milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else 1000.0 * seconds
+
+
+def position(node: int | None) -> int | None:
+    """A position in the cluster; None for a peer that is no node of it (rows may say -1)."""
+    return None if node is None or node < 0 else node
+
+
+def signature_start(signature: bytes) -> str:
+    return signature[:4].hex() + "…"
+
+
+TEXT, FLAG, COUNT, NUMBER, MAYBE = "string", "bool", "int64", "float64", "Int64"
+_NODE = Column("node", COUNT, "node")
+_ID, _UID = Column("id", TEXT, "uid", abbreviated), Column("uid", TEXT, "uid", full_hex)
+_IP, _PORT = Column("ip", TEXT, "ip"), Column("port", "int32", "port")
+_PEER = Column("peer", MAYBE, "peer", position)
+_AGE, _RTT = Column("age_s", NUMBER, "age"), Column("rtt_ms", NUMBER, "rtt", milliseconds)
+_BYTES = (Column("bytes_out", COUNT, "bytes_out"), Column("bytes_in", COUNT, "bytes_in"))
+
+
+def _counts(*names: str) -> tuple[Column, ...]:
+    return tuple(Column(name, COUNT, name) for name in names)
+
+
+SCHEMAS: dict[str, Schema] = {
+    "nodes": Schema(_NODE, (
+        _ID, Column("alive", FLAG, "alive"), _IP, _PORT,
+        *_counts("contacts", "links", "values", "bags", "namespaces", "stored_bytes", "requests_in", "requests_out", "errors"),
+        _UID,
+    )),
+    "routing": Schema(_NODE, (
+        Column("bucket", "int16", "bucket"), _ID, _PEER, _IP, _PORT, _AGE, _RTT, Column("failures", "int32", "failures"),
+        Column("dialled", FLAG, "dialled"), Column("cached", FLAG, "cached"), _UID,
+    )),
+    "values": Schema(_NODE, (
+        Column("id", TEXT, "key", abbreviated), Column("size_bytes", COUNT, "size"), _AGE, Column("expires_s", NUMBER, "expires"),
+        Column("key", TEXT, "key", full_hex),
+    )),
+    "bag": Schema(Column("rank", COUNT, ""), (
+        Column("id", TEXT, "value", abbreviated), Column("publishers", COUNT, "publishers"), _AGE,
+        Column("holders", COUNT, "holders"), Column("agreement", NUMBER, "agreement"), Column("value", TEXT, "value", full_hex),
+    )),
+    "namespaces": Schema(_NODE, (
+        Column("author", TEXT, "public_key", abbreviated), Column("id", TEXT, "key", abbreviated),
+        Column("sequence", COUNT, "sequence"), Column("value_id", TEXT, "value", abbreviated), _AGE,
+        Column("signature", TEXT, "signature", signature_start), Column("public_key", TEXT, "public_key", full_hex),
+        Column("key", TEXT, "key", full_hex), Column("value", TEXT, "value", full_hex),
+    )),
+    "traffic": Schema(Column("verb", TEXT, "verb"), (
+        *_counts("count", "failed"), *_BYTES, Column("p50_ms", NUMBER, "p50", milliseconds), Column("p95_ms", NUMBER, "p95", milliseconds),
+    )),
+    "events": Schema(Column("event", COUNT, ""), (
+        Column("time_s", NUMBER, "time"), Column("node", MAYBE, "node", position), _PEER, Column("verb", TEXT, "verb"),
+        Column("outcome", TEXT, "outcome"), *_BYTES, _RTT, Column("cause", TEXT, "cause"),
+    )),
+    "lookup": Schema(Column("step", COUNT, ""), (
+        Column("time_ms", NUMBER, "time", milliseconds), Column("event", TEXT, "event"), _PEER, _ID,
+        Column("shared_bits", MAYBE, "shared_bits"), Column("hop", MAYBE, "hop"), Column("told_by", TEXT, "told_by", abbreviated), _UID,
+    )),
+}  # fmt: skip
+
+
+def _frame(name: str, rows: Iterable[Row]) -> Frame:
+    schema, rows = SCHEMAS[name], list(rows)
+    if schema.index.source:
+        index = pd.Index(_series(schema.index, rows), name=schema.index.name)
+    else:
+        index = pd.RangeIndex(len(rows), name=schema.index.name)
+    frame = pd.DataFrame({column.name: _series(column, rows).array for column in schema.columns}, index=index)
+    return Frame(frame)
+
+
+def _series(column: Column, rows: Sequence[Row]) -> pd.Series[Any]:
+    cells = [row[column.source] for row in rows]
+    if column.convert is not None:
+        cells = [column.convert(cell) for cell in cells]
+    return pd.Series(cells, dtype=column.dtype)
+
+
+# --- frames -----------------------------------------------------------------------------------------------------------
+
+
+def nodes(rows: Iterable[Row]) -> Frame:
+    """One row a node, dead ones too. Rows: `node uid alive ip port` and the counts of `SCHEMAS["nodes"]`."""
+    return _frame("nodes", rows)
+
+
+def routing(rows: Iterable[Row]) -> Frame:
+    """One row a contact in a table or replacement cache, by bucket (shared prefix in bits).
+
+    Rows: `node bucket uid peer ip port age rtt failures dialled cached`; `peer` is the contact's position where it is a
+    node of this cluster, else None or -1; `age` and `rtt` in seconds, None when not known.
+    """
+    return _frame("routing", sorted(rows, key=lambda row: (row["node"], row["bucket"], row["cached"])))
+
+
+def values(rows: Iterable[Row]) -> Frame:
+    """One row a stored copy of a value. Rows: `node key size age expires`, the last two in seconds."""
+    return _frame("values", rows)
+
+
+def bag(rows: Iterable[Row]) -> Frame:
+    """One row a value of one bag, most publishers first.
+
+    Rows: one for each node and value that it lists: `node value publishers age`; `publishers` are the uids that the node
+    counts, `age` is in seconds. The frame counts each publisher once (`publishers`), the nodes that list the value (`holders`), and
+    says what share of the nodes that hold the bag that is (`agreement`, 0 to 1); `age_s` is the youngest copy's.
+    """
+    copies: dict[int, list[Row]] = {}
+    everyone: set[int] = set()
+    for row in rows:
+        copies.setdefault(row["value"], []).append(row)
+        everyone.add(row["node"])
+    merged = [
+        {
+            "value": value,
+            "publishers": len({publisher for row in rows_of for publisher in row["publishers"]}),
+            "age": min(row["age"] for row in rows_of),
+            "holders": len({row["node"] for row in rows_of}),
+            "agreement": len({row["node"] for row in rows_of}) / len(everyone),
+        }
+        for value, rows_of in copies.items()
+    ]
+    return _frame("bag", sorted(merged, key=lambda row: (-row["publishers"], -row["holders"], row["age"], row["value"])))
+
+
+def namespaces(rows: Iterable[Row]) -> Frame:
+    """One row a stored version of a signed entry. Rows: `node public_key key sequence value signature age`.
+
+    `signature` is 64 bytes, `age` in seconds.
+    """
+    return _frame("namespaces", rows)
+
+
+def traffic(rows: Iterable[Row], verbs: Sequence[str] = VERBS) -> Frame:
+    """One row a verb, those without a request too: how many requests, how many without a reply, bytes, median and 95th percentile.
+
+    Rows are those of `events`; a request without an `rtt` failed, and has no part in the percentiles.
+    """
+    asked: dict[str, list[Row]] = {verb: [] for verb in verbs}
+    for row in rows:
+        asked.setdefault(row["verb"], []).append(row)
+    return _frame("traffic", [_summary(verb, events_of) for verb, events_of in asked.items()])
+
+
+def _summary(verb: str, rows: list[Row]) -> Row:
+    times = [row["rtt"] for row in rows if row["rtt"] is not None]
+    p50, p95 = (float(p) for p in np.percentile(times, [50, 95])) if times else (None, None)
+    return {
+        "verb": verb, "count": len(rows), "failed": len(rows) - len(times),
+        "bytes_out": sum(row["bytes_out"] for row in rows), "bytes_in": sum(row["bytes_in"] for row in rows),
+        "p50": p50, "p95": p95,
+    }  # fmt: skip
+
+
+def events(rows: Iterable[Row]) -> Frame:
+    """One row a request, in the order of asking.
+
+    Rows: `time node peer verb outcome bytes_out bytes_in rtt cause`; `time` and `rtt` in seconds, `rtt` None where no
+    reply came, `node` and `peer` positions (None or -1 for a stranger), `cause` the call that it served or "upkeep".
+    """
+    return _frame("events", sorted(rows, key=lambda row: row["time"]))
+
+
+def lookup(rows: Iterable[Row], target: int) -> Frame:
+    """One row a step of a lookup of `target`, in order; times count from the first step.
+
+    Rows: `time event uid peer hop told_by`: seconds on any clock, one word, the contact's uid and position, how many
+    referrals away it was, and the uid of who named it; each of the last four may be None.
+    """
+    steps = sorted(rows, key=lambda row: row["time"])
+    start = steps[0]["time"] if steps else 0.0
+    return _frame("lookup", [
+        {**row, "time": row["time"] - start, "shared_bits": None if row["uid"] is None else common_prefix_length(row["uid"], target)}
+        for row in steps
+    ])  # fmt: skip
