@@ -1,0 +1,254 @@
+"""The bags that a node keeps: for each key the values that publishers voted for (the draft: "Bag values can be freely
+added by any peers").
+
+A vote is one (key, value, publisher); casting it again renews it, and it lives 24 hours. So however often one publisher
+adds a value, it counts once. A hand-over between replicas (a `bag-add` with an age) casts no vote, since the sender could
+claim any publisher: it only lists the value, for what is left of its 24 hours, until its publishers renew their votes.
+
+Room in a bag is for those who came first: a full bag refuses newcomers. Only values that nobody voted for give way, the
+latest first, to values that somebody votes for.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from typing import Any
+
+from p2pnb import spec
+from p2pnb.dht.expiry import Expiries, age_at, since
+from p2pnb.dht.quota import Quota
+from p2pnb.wire.messages import BagAdd, BagEntry
+
+BAG_BYTES, ITEM_BYTES, VOTE_BYTES = 900, 550, 350  # with their bookkeeping (measured)
+
+
+class _Vote:
+    """That a publisher (None: a hand-over) listed an item, at `since`."""
+
+    __slots__ = ("gone", "item", "publisher", "since")
+
+    def __init__(self, item: _Item, publisher: int | None, moment: float) -> None:
+        self.item = item
+        self.publisher = publisher
+        self.since = moment
+        self.gone = False
+
+
+class _Item:
+    """A value in a bag; listed as long as it has a vote or an unexpired hand-over."""
+
+    __slots__ = ("bag", "handed", "value", "votes")
+
+    def __init__(self, bag: _Bag, value: bytes) -> None:
+        self.bag = bag
+        self.value = value
+        self.votes: dict[int, _Vote] = {}  # by publisher, the one renewed last at the end
+        self.handed: _Vote | None = None
+
+    @property
+    def newest(self) -> float:
+        """When the newest vote was cast; with no votes, when the hand-over says it was."""
+        if self.votes:
+            return next(reversed(self.votes.values())).since
+        assert self.handed is not None
+        return self.handed.since
+
+    @property
+    def size(self) -> int:
+        return ITEM_BYTES + VOTE_BYTES * (len(self.votes) + (self.handed is not None))
+
+
+class _Bag:
+    __slots__ = ("ballots", "items", "key", "unvoted")
+
+    def __init__(self, key: int) -> None:
+        self.key = key
+        self.items: dict[bytes, _Item] = {}
+        self.unvoted: dict[bytes, _Item] = {}  # those of the items that have no votes, the latest at the end
+        self.ballots: dict[int, int] = {}  # how many values a publisher votes for here
+
+
+class BagStore:
+    """Bags by key. `rng` draws samples; `now` in seconds, on a clock that never runs backwards."""
+
+    def __init__(self, quota: Quota, rng: random.Random) -> None:
+        self._quota = quota
+        self._rng = rng
+        self._bags: dict[int, _Bag] = {}
+        self._expiries: Expiries[_Vote] = Expiries()
+
+    def __len__(self) -> int:
+        return len(self._bags)
+
+    def put(
+        self, key: int, value: bytes, now: float, *, age: int | None = None, publisher: int | None = None, group: str | None = None
+    ) -> bool:
+        """Casts or renews the vote of `publisher`, or with an `age` just lists the value.
+
+        False when the bag, the publisher's ballot or the store is full, or nobody is known to be voting.
+        """
+        self.expire(now)
+        moment = since(now, age)
+        if moment is None or (age is None and publisher is None):
+            return False
+        voter = publisher if age is None else None
+        bag = self._bags.get(key)
+        item = None if bag is None else bag.items.get(value)
+        if item is not None and self._renew(item, voter, now):
+            return True
+        if bag is not None and voter is not None and bag.ballots.get(voter, 0) >= spec.BAG_VALUES_A_PUBLISHER:
+            return False
+        if item is not None and voter is not None and len(item.votes) >= spec.BAG_PUBLISHERS_A_VALUE:
+            return False
+        yielding = None
+        if bag is not None and item is None and len(bag.items) >= spec.BAG_VALUES:
+            if voter is None or not bag.unvoted:
+                return False
+            yielding = next(reversed(bag.unvoted.values()))
+        size = VOTE_BYTES + (ITEM_BYTES if item is None else 0) + (BAG_BYTES if bag is None else 0)
+        if not self._quota.take(size, now, publisher, group, 0 if yielding is None else yielding.size):
+            return False
+        if yielding is not None:
+            self._remove(yielding)
+        self._list(bag or self._create(key), value, voter, moment)
+        return True
+
+    def popular(self, key: int, now: float) -> tuple[BagEntry, ...] | None:
+        """At most 100 entries, most publishers first (then the newest vote, then the value); None: no such bag."""
+        return self._listing(key, now, _popularity)
+
+    def recent(self, key: int, now: float) -> tuple[BagEntry, ...] | None:
+        """At most 100 entries, newest vote first; those that only a hand-over lists come last."""
+        return self._listing(key, now, _recency)
+
+    def sample(self, key: int, now: float) -> tuple[BagEntry, ...] | None:
+        """At most 100 entries, drawn uniformly without replacement."""
+        self.expire(now)
+        bag = self._bags.get(key)
+        if bag is None:
+            return None
+        items = self._rng.sample(list(bag.items.values()), min(len(bag.items), spec.MAX_BAG_REPLY))
+        return tuple([_entry(item, now) for item in items])
+
+    def drop(self, key: int) -> None:
+        """Forgets the bag, if it is here."""
+        bag = self._bags.get(key)
+        if bag is not None:
+            for item in list(bag.items.values()):
+                self._remove(item)
+            self._tidy(bag)
+
+    def expire(self, now: float) -> int:
+        """Forgets votes of 24 hours ago; how many values are listed no longer."""
+        unlisted = 0
+        for vote in self._expiries.due(now):
+            unlisted += self._withdraw(vote)
+        return unlisted
+
+    def keys(self) -> Iterable[int]:
+        return self._bags.keys()
+
+    def requests(self, key: int, now: float) -> list[BagAdd]:
+        """What hands the bag over: one `bag-add` a value with the age of its newest vote, the most popular first."""
+        self.expire(now)
+        bag = self._bags.get(key)
+        items = [] if bag is None else sorted(bag.items.values(), key=_popularity)
+        aged = [(item.value, age_at(now, item.newest)) for item in items]
+        return [BagAdd(key, value, age) for value, age in aged if age is not None]
+
+    def rows(self, now: float) -> list[dict[str, Any]]:
+        """One dict a value: key, value, publishers (their uids, the newest vote last), age_s (since the newest vote)."""
+        self.expire(now)
+        return [
+            {"key": bag.key, "value": item.value, "publishers": list(item.votes), "age_s": now - item.newest}
+            for bag in self._bags.values()
+            for item in bag.items.values()
+        ]
+
+    def _listing(self, key: int, now: float, order: Any) -> tuple[BagEntry, ...] | None:
+        self.expire(now)
+        bag = self._bags.get(key)
+        if bag is None:
+            return None
+        return tuple([_entry(item, now) for item in sorted(bag.items.values(), key=order)[: spec.MAX_BAG_REPLY]])
+
+    def _renew(self, item: _Item, voter: int | None, now: float) -> bool:
+        """Whether `item` has this vote (or hand-over) already. A vote is renewed; a hand-over never prolongs another."""
+        if voter is None:
+            return item.handed is not None
+        vote = item.votes.pop(voter, None)
+        if vote is None:
+            return False
+        vote.since = now
+        item.votes[voter] = vote
+        return True
+
+    def _create(self, key: int) -> _Bag:
+        bag = self._bags[key] = _Bag(key)
+        return bag
+
+    def _list(self, bag: _Bag, value: bytes, voter: int | None, moment: float) -> None:
+        item = bag.items.get(value)
+        if item is None:
+            item = bag.items[value] = bag.unvoted[value] = _Item(bag, value)
+        vote = _Vote(item, voter, moment)
+        if voter is None:
+            item.handed = vote
+        else:
+            item.votes[voter] = vote
+            bag.unvoted.pop(value, None)
+            bag.ballots[voter] = bag.ballots.get(voter, 0) + 1
+        self._expiries.add(vote)
+
+    def _withdraw(self, vote: _Vote) -> bool:
+        """Takes an expired vote or hand-over off its item; whether the item is listed no longer."""
+        item, bag = vote.item, vote.item.bag
+        self._quota.give_back(VOTE_BYTES)
+        if vote.publisher is None:
+            item.handed = None
+        else:
+            del item.votes[vote.publisher]
+            _uncount(bag, vote.publisher)
+        if item.votes:
+            return False
+        if item.handed is not None:
+            bag.unvoted[item.value] = item
+            return False
+        self._remove(item)
+        self._tidy(bag)
+        return True
+
+    def _remove(self, item: _Item) -> None:
+        bag = item.bag
+        for publisher, vote in item.votes.items():
+            self._expiries.discard(vote)
+            _uncount(bag, publisher)
+        if item.handed is not None:
+            self._expiries.discard(item.handed)
+        del bag.items[item.value]
+        bag.unvoted.pop(item.value, None)
+        self._quota.give_back(item.size)
+
+    def _tidy(self, bag: _Bag) -> None:
+        if not bag.items:
+            del self._bags[bag.key]
+            self._quota.give_back(BAG_BYTES)
+
+
+def _uncount(bag: _Bag, publisher: int) -> None:
+    left = bag.ballots.pop(publisher) - 1
+    if left:
+        bag.ballots[publisher] = left
+
+
+def _popularity(item: _Item) -> tuple[int, float, bytes]:
+    return -len(item.votes), -item.newest, item.value
+
+
+def _recency(item: _Item) -> tuple[bool, float, bytes]:
+    return not item.votes, -item.newest, item.value
+
+
+def _entry(item: _Item, now: float) -> BagEntry:
+    return BagEntry(item.value, len(item.votes), max(0, int(now - item.newest)))
