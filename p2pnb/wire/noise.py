@@ -1,0 +1,249 @@
+"""`Noise_XX_25519_ChaChaPoly_SHA256`: how two strangers agree on keys, and each proves its static key to the other.
+
+Three messages (The Noise Protocol Framework, revision 34, sections 5 and 7.5):
+
+    -> e                    the initiator's ephemeral public key, in the clear
+    <- e, ee, s, es         the responder's, then its static public key, sealed under what both ephemerals agree on
+    -> s, se                the initiator's static public key, sealed likewise
+
+Each message ends with a payload, sealed as soon as there is a key. Two running values tie everything together: the hash
+`h` of all that was sent, which every sealed part authenticates, and the chaining key `ck`, into which every Diffie-Hellman
+result is mixed. They begin with the prologue, which both ends must agree on without sending it. After the third message
+`ck` splits into one key for each direction.
+
+`KeyPair` is X25519 (RFC 7748), `Cipher` is ChaCha20-Poly1305 (RFC 8439) with its counter, `Handshake` is the table above.
+All arithmetic is libsodium's; libsodium refuses an all-zero Diffie-Hellman result (a public key of small order), which is
+a failed handshake here. Nothing in this file sends, waits, or knows of time. Ephemeral keys are made from the operating
+system's randomness unless a test or a transcript brings its own. Key material is `SecretBytes` throughout, and errors are
+raised outside of the `except` that noticed them: no traceback leads to a frame that could show a key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from nacl.bindings import crypto_aead_chacha20poly1305_ietf_decrypt as aead_decrypt
+from nacl.bindings import crypto_aead_chacha20poly1305_ietf_encrypt as aead_encrypt
+from nacl.bindings import crypto_scalarmult, crypto_scalarmult_base, randombytes
+from nacl.exceptions import CryptoError
+from nacl.exceptions import RuntimeError as SodiumError
+
+from p2pnb.errors import LocalProtocolError, RemoteProtocolError
+from p2pnb.secret import Secret, SecretBytes
+from p2pnb.spec import NOISE_PROTOCOL
+from p2pnb.uid import short
+
+KEY = 32  # bytes of a private, public or symmetric key, and of a hash
+TAG = 16  # bytes that sealing adds
+LAST_NONCE = 2**64 - 1  # reserved by the framework, never used
+
+XX = (("e",), ("e", "ee", "s", "es"), ("s", "se"))
+
+
+class HandshakeError(RemoteProtocolError):
+    """The other end did not become a proven peer. `reason` is a short machine-readable word.
+
+    One of `"not-a-peer"`, `"other-network"`, `"own-key"`, `"wrong-uid"`, `"closed"`.
+    """
+
+    def __init__(self, message: str, reason: str = "not-a-peer") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class KeyPair(Secret):
+    """An X25519 key pair. `public` is 32 bytes; the private half is never shown."""
+
+    __slots__ = ("_private", "public")
+
+    def __init__(self, private: SecretBytes) -> None:
+        self._private = private
+        self.public: bytes = crypto_scalarmult_base(private)
+
+    @classmethod
+    def generate(cls) -> KeyPair:
+        """A new pair from the operating system's randomness."""
+        return cls(SecretBytes(randombytes(KEY)))
+
+    @classmethod
+    def from_seed(cls, seed: bytes) -> KeyPair:
+        """The pair whose private key is these 32 bytes. Raises `ValueError` for any other number of bytes."""
+        seed = SecretBytes(seed)
+        if len(seed) != KEY:
+            raise ValueError(f"an X25519 private key is {KEY} bytes, not {len(seed)}")
+        return cls(seed)
+
+    def exchange(self, public: bytes) -> SecretBytes:
+        """The 32 bytes that only the owners of the two keys can compute.
+
+        Raises `HandshakeError` unless `public` is 32 bytes and the result is not all zero.
+        """
+        if len(public) == KEY:
+            try:
+                return SecretBytes(crypto_scalarmult(self._private, public))
+            except SodiumError:
+                pass
+        raise HandshakeError("a public key that no honest end would send")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(public={short(self.public)})"
+
+
+class StaticKey(KeyPair):
+    """The key pair that a peer keeps. `uid` is the SHA-256 of its public key, as a number."""
+
+    __slots__ = ("uid",)
+
+    def __init__(self, private: SecretBytes) -> None:
+        super().__init__(private)
+        self.uid = uid_of(self.public)
+
+
+def uid_of(public: bytes) -> int:
+    """The uid that a static public key proves: its SHA-256, most significant byte first."""
+    return int.from_bytes(hashlib.sha256(public).digest(), "big")
+
+
+class Cipher(Secret):
+    """One direction's key and how many times it was used. A failed `open` leaves the count as it was."""
+
+    __slots__ = ("_key", "count")
+
+    def __init__(self, key: SecretBytes) -> None:
+        self._key = key
+        self.count = 0
+
+    def seal(self, plaintext: bytes, associated: bytes | None = None) -> bytes:
+        """`plaintext` encrypted, 16 bytes longer. Raises `LocalProtocolError` when the key is used up."""
+        count = self.count
+        if count >= LAST_NONCE:
+            raise LocalProtocolError("this key has sealed all it may: renew the connection")
+        self.count = count + 1
+        return aead_encrypt(plaintext, associated, b"\0\0\0\0" + count.to_bytes(8, "little"), self._key)
+
+    def open(self, sealed: bytes, associated: bytes | None = None) -> bytes:
+        """What `seal` was given. Raises `RemoteProtocolError` for anything that the other end did not seal just then."""
+        count = self.count
+        if count < LAST_NONCE and len(sealed) >= TAG:
+            try:
+                plaintext = aead_decrypt(sealed, associated, b"\0\0\0\0" + count.to_bytes(8, "little"), self._key)
+                self.count = count + 1
+                return plaintext
+            except CryptoError:
+                pass
+        raise RemoteProtocolError("a record that the other end did not seal")
+
+
+class Handshake(Secret):
+    """One end of an XX handshake: `write` and `read` in turn, three messages in all, then `split` once.
+
+    `remote_static` is the other end's proven public key from the moment that its message was read; `hash` is unique to
+    this handshake; `step` counts the messages that have passed. After an error the handshake is useless and must be dropped.
+    """
+
+    __slots__ = ("_cipher", "_ck", "_ephemeral", "_remote_ephemeral", "hash", "initiator", "remote_static", "static", "step")
+
+    def __init__(self, initiator: bool, static: KeyPair, prologue: bytes, ephemeral: KeyPair | None = None) -> None:
+        self.initiator = initiator
+        self.static = static
+        self._ephemeral = ephemeral or KeyPair.generate()
+        self._remote_ephemeral = b""
+        self.step = 0
+        self._cipher: Cipher | None = None
+        self._ck = SecretBytes(NOISE_PROTOCOL)  # 32 bytes, so it stands for itself unhashed
+        self.hash: bytes = NOISE_PROTOCOL
+        self.remote_static = b""
+        self._mix_hash(prologue)
+
+    @property
+    def done(self) -> bool:
+        """Whether all three messages have passed."""
+        return self.step == len(XX)
+
+    @property
+    def _our_turn(self) -> bool:
+        return not self.done and (self.step % 2 == 0) is self.initiator
+
+    def write(self, payload: bytes = b"") -> bytes:
+        """The next message, carrying `payload`. Raises `LocalProtocolError` out of turn."""
+        if not self._our_turn:
+            raise LocalProtocolError("it is the other end's turn")
+        message = b""
+        for token in XX[self.step]:
+            if token == "e":
+                message += self._ephemeral.public
+                self._mix_hash(self._ephemeral.public)
+            elif token == "s":
+                message += self._seal(self.static.public)
+            else:
+                self._mix_exchange(token)
+        self.step += 1
+        return message + self._seal(payload)
+
+    def read(self, message: bytes) -> bytes:
+        """The payload of the other end's next message.
+
+        Raises `HandshakeError` for anything else: `"other-network"` when the responder answered under another prologue
+        (or its answer was altered, which cannot be told apart), else `"not-a-peer"`.
+        """
+        if self.done or self._our_turn:
+            raise HandshakeError("a handshake message out of turn")
+        for token in XX[self.step]:
+            if token == "e":
+                self._remote_ephemeral, message = message[:KEY], message[KEY:]
+                if len(self._remote_ephemeral) != KEY:
+                    raise HandshakeError("a handshake message cut short")
+                self._mix_hash(self._remote_ephemeral)
+            elif token == "s":
+                sealed, message = message[: KEY + TAG], message[KEY + TAG :]
+                self.remote_static = self._open(sealed)
+            else:
+                self._mix_exchange(token)
+        payload = self._open(message)
+        self.step += 1
+        return payload
+
+    def split(self) -> tuple[Cipher, Cipher]:
+        """The ciphers to send and to receive with, once the handshake is done."""
+        if not self.done:
+            raise LocalProtocolError("the handshake is not done")
+        first, second = _derive(self._ck, b"")
+        return (Cipher(first), Cipher(second)) if self.initiator else (Cipher(second), Cipher(first))
+
+    def _mix_hash(self, data: bytes) -> None:
+        self.hash = hashlib.sha256(self.hash + data).digest()
+
+    def _mix_exchange(self, token: str) -> None:
+        """`ee`, `es`, `se`: which key of the initiator meets which of the responder."""
+        ours, theirs = (token[0], token[1]) if self.initiator else (token[1], token[0])
+        pair = self._ephemeral if ours == "e" else self.static
+        public = self._remote_ephemeral if theirs == "e" else self.remote_static
+        self._ck, key = _derive(self._ck, pair.exchange(public))
+        self._cipher = Cipher(key)
+
+    def _seal(self, plaintext: bytes) -> bytes:
+        sealed = plaintext if self._cipher is None else self._cipher.seal(plaintext, self.hash)
+        self._mix_hash(sealed)
+        return sealed
+
+    def _open(self, sealed: bytes) -> bytes:
+        plaintext: bytes | None = sealed
+        if self._cipher is not None:
+            try:
+                plaintext = self._cipher.open(sealed, self.hash)
+            except RemoteProtocolError:
+                plaintext = None
+        if plaintext is None:
+            if self.initiator:
+                raise HandshakeError("it answered under another network's name", "other-network")
+            raise HandshakeError("a handshake message that cannot be opened")
+        self._mix_hash(sealed)
+        return plaintext
+
+
+def _derive(ck: SecretBytes, material: bytes) -> tuple[SecretBytes, SecretBytes]:
+    """HKDF (RFC 5869) with two outputs, as the framework writes it in section 4.3."""
+    extracted = SecretBytes(hmac.digest(ck, material, "sha256"))
+    first = SecretBytes(hmac.digest(extracted, b"\x01", "sha256"))
+    return first, SecretBytes(hmac.digest(extracted, first + b"\x02", "sha256"))
