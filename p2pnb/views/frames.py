@@ -42,16 +42,16 @@ class Frame(pd.DataFrame):
         return html
 
     def _abbreviated(self) -> pd.DataFrame:
-        frame = pd.DataFrame(self)
+        frame = pd.DataFrame(self.copy())
         for column in HEX_COLUMNS.intersection(frame.columns):
-            frame = frame.assign(**{column: [_abbreviate(value) for value in frame[column]]})
+            frame[column] = [_abbreviate(value) for value in frame[column]]
         return frame
 
 
 HEX_COLUMNS = frozenset({"uid", "key", "value", "public_key"})
 
 
-def _abbreviate(value: object) -> object:
+def _abbreviate(value: Any) -> Any:
     return f"{value[:8]}…{value[-4:]}" if isinstance(value, str) and len(value) == 64 else value
 
 

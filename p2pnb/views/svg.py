@@ -1,0 +1,165 @@
+"""What all pictures share: theme, marks, and the frame around a drawing.
+
+A picture is a string: one self-contained `<svg>` with a title and a description for those who do not see it, and no
+reference to anything outside. Text, lines and background take JupyterLab's own theme variables; where those do not
+exist (GitHub, a file in a browser) the fallbacks follow the reader's light or dark preference, and the picture
+brings its own background, so that ink and paper always match. Colours of marks are Okabe and Ito's (2008), which
+colour-blind readers can tell apart, and no two marks differ in colour only.
+
+The id of a picture is a hash of its content: several live on one page, and the same data gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from html import escape
+
+BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8c8c8c"
+
+# variable -> (JupyterLab's, VS Code's, light, dark); shared with the cards
+THEME = {
+    "paper": ("--jp-layout-color0", "--vscode-editor-background", "#ffffff", "#0d1117"),
+    "ink": ("--jp-content-font-color1", "--vscode-editor-foreground", "#1f2328", "#e6edf3"),
+    "soft": ("--jp-content-font-color2", "--vscode-descriptionForeground", "#59636e", "#9198a1"),
+    "line": ("--jp-border-color1", "--vscode-editorIndentGuide-activeBackground", "#b6bdc6", "#545c66"),
+    "faint": ("--jp-border-color2", "--vscode-editorIndentGuide-background", "#dde1e6", "#2f353d"),
+}
+FONT = "var(--jp-ui-font-family, system-ui), 'Segoe UI', Helvetica, Arial, sans-serif"
+MONO = "var(--jp-code-font-family, ui-monospace), Menlo, Consolas, monospace"
+
+
+def theme(selector: str) -> str:
+    """CSS that gives `selector` the variables `--p2p-ink` and so on, right in light and in dark."""
+
+    def block(fallback: int) -> str:
+        return ";".join(f"--p2p-{name}:var({values[0]},var({values[1]},{values[fallback]}))" for name, values in THEME.items())
+
+    return f"{selector}{{{block(2)}}}@media (prefers-color-scheme:dark){{{selector}{{{block(3)}}}}}"
+
+
+def safe(content: object) -> str:
+    """Any text as markup: escaped, and what does not print (controls, direction overrides, lone surrogates) as U+FFFD."""
+    return escape("".join(c if c.isprintable() else "\ufffd" for c in str(content)))
+
+
+def number(value: float) -> str:
+    """A coordinate with at most one decimal."""
+    text = f"{value:.1f}"
+    return text[:-2] if text.endswith(".0") else text
+
+
+def text(x: float, y: float, content: object, *, kind: str = "", anchor: str = "", turn: float = 0, size: float = 0) -> str:
+    """One line of text at its baseline; `kind` is a class of the style sheet: soft, mono, bold, halo."""
+    attributes = f' class="{kind}"' if kind else ""
+    attributes += f' text-anchor="{anchor}"' if anchor else ""
+    attributes += f' font-size="{number(size)}"' if size else ""
+    attributes += f' transform="rotate({number(turn)} {number(x)} {number(y)})"' if turn else ""
+    return f'<text x="{number(x)}" y="{number(y)}"{attributes}>{safe(content)}</text>'
+
+
+def width_of(content: str, size: float = 12) -> float:
+    """About how wide a text is, in pixels: enough to keep labels apart."""
+    return sum(0.3 if c in " .,:;|'il·" else 0.85 if c in "mwMW" else 0.6 for c in content) * size
+
+
+def group(parts: Iterable[str], attributes: str) -> str:
+    """The parts with attributes in common; nothing where there are none."""
+    body = "".join(parts)
+    return f"<g {attributes}>{body}</g>" if body else ""
+
+
+# --- marks ------------------------------------------------------------------------------------------------------------
+
+SHAPES = ("disc", "ring", "cross", "square", "box", "diamond", "triangle", "star")
+
+
+def mark(shape: str, x: float, y: float, r: float, colour: str, tip: str = "") -> str:
+    """One mark of radius `r` around a point; `tip` is shown when the pointer rests on it."""
+    inner = f"<title>{safe(tip)}</title>" if tip else ""
+    if shape in {"disc", "ring"}:
+        paint = f'fill="{colour}"' if shape == "disc" else f'class="hollow" stroke="{colour}" stroke-width="{number(max(1.0, r / 2.5))}"'
+        return _element("circle", f'cx="{number(x)}" cy="{number(y)}" r="{number(r)}" {paint}', inner)
+    if shape in {"square", "box"}:
+        paint = f'fill="{colour}"' if shape == "square" else f'class="hollow" stroke="{colour}"'
+        at = f'x="{number(x - r)}" y="{number(y - r)}" width="{number(2 * r)}" height="{number(2 * r)}"'
+        return _element("rect", f'{at} rx="{number(r / 4)}" {paint}', inner)
+    if shape == "cross":
+        path = f"M{number(x - r)} {number(y - r)}l{number(2 * r)} {number(2 * r)}m0 {number(-2 * r)}l{number(-2 * r)} {number(2 * r)}"
+        return _element("path", f'd="{path}" fill="none" stroke="{colour}" stroke-width="{number(max(1.0, r / 2))}"', inner)
+    points = " ".join(f"{number(x + r * dx)},{number(y + r * dy)}" for dx, dy in _POLYGONS[shape])
+    return _element("polygon", f'points="{points}" fill="{colour}"', inner)
+
+
+_POLYGONS = {
+    "diamond": ((0, -1.25), (1.25, 0), (0, 1.25), (-1.25, 0)),
+    "triangle": ((0, -1.2), (1.15, 0.9), (-1.15, 0.9)),
+    "star": (
+        (0, -1.6), (0.39, -0.53), (1.52, -0.49), (0.63, 0.2), (0.94, 1.29), (0, 0.66), (-0.94, 1.29), (-0.63, 0.2), (-1.52, -0.49), (-0.39, -0.53),
+    ),
+}  # fmt: skip
+
+
+def _element(name: str, attributes: str, inner: str) -> str:
+    return f"<{name} {attributes}>{inner}</{name}>" if inner else f"<{name} {attributes}/>"
+
+
+def legend(entries: Iterable[tuple[str, str, str]], x: float, y: float) -> str:
+    """Marks and what they stand for, side by side; entries are (shape, colour, meaning)."""
+    parts = []
+    for shape, colour, meaning in entries:
+        parts += [mark(shape, x + 5, y - 4, 4.5, colour), text(x + 15, y, meaning, kind="soft")]
+        x += 15 + width_of(meaning) + 20
+    return "".join(parts)
+
+
+# --- labels that keep apart -------------------------------------------------------------------------------------------
+
+
+class Labels:
+    """Labels placed one after the other; one that would cover an earlier one is left out."""
+
+    def __init__(self, size: float = 11) -> None:
+        self.size = size
+        self.parts: list[str] = []
+        self._taken: list[tuple[float, float, float, float]] = []
+
+    def place(self, x: float, y: float, content: str, *, anchor: str = "start", kind: str = "halo") -> bool:
+        """Write `content` at its baseline unless something is there; says whether it did."""
+        width = width_of(content, self.size)
+        left = x - {"start": 0.0, "middle": width / 2, "end": width}[anchor]
+        box = (left - 2, y - self.size, left + width + 2, y + 3)
+        if any(a < box[2] and c > box[0] and b < box[3] and d > box[1] for a, b, c, d in self._taken):
+            return False
+        self._taken.append(box)
+        self.parts.append(text(x, y, content, kind=kind, anchor="" if anchor == "start" else anchor, size=self.size))
+        return True
+
+    def keep_clear(self, x: float, y: float, r: float) -> None:
+        """Let no later label cover the mark at this point."""
+        self._taken.append((x - r, y - r, x + r, y + r))
+
+
+# --- the picture ------------------------------------------------------------------------------------------------------
+
+
+def picture(width: float, height: float, title: str, description: str, parts: Iterable[str]) -> str:
+    """The whole `<svg>`: theme, title, description and drawing."""
+    body = "".join(parts)
+    name = "p2p-" + hashlib.sha256(f"{title}\0{description}\0{body}".encode()).hexdigest()[:10]
+    scope = f"#{name}"
+    style = (
+        f"{theme(scope)}{scope}{{max-width:100%;height:auto;font-family:{FONT}}}"
+        f"{scope} text{{fill:var(--p2p-ink)}}{scope} .soft{{fill:var(--p2p-soft)}}{scope} .mono{{font-family:{MONO}}}"
+        f"{scope} .bold{{font-weight:600}}{scope} .inverse{{fill:#fff}}"
+        f"{scope} .halo{{paint-order:stroke;stroke:var(--p2p-paper);stroke-width:3px;stroke-linejoin:round}}"
+        f"{scope} .paper{{fill:var(--p2p-paper)}}{scope} .hollow{{fill:var(--p2p-paper)}}"
+        f"{scope} .line{{stroke:var(--p2p-line);fill:none}}{scope} .faint{{stroke:var(--p2p-faint);fill:none}}"
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" id="{name}" class="p2p-picture" role="img" aria-labelledby="{name}-t {name}-d" '
+        f'width="{number(width)}" height="{number(height)}" viewBox="0 0 {number(width)} {number(height)}" '
+        f'font-family="sans-serif" font-size="12" fill="#1f2328">'
+        f'<title id="{name}-t">{safe(title)}</title><desc id="{name}-d">{safe(description)}</desc><style>{style}</style>'
+        f'<rect class="paper" width="100%" height="100%" fill="#ffffff" stroke="none"/>{body}</svg>'
+    )
