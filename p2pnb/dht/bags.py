@@ -20,7 +20,7 @@ from p2pnb.dht.expiry import Expiries, age_at, since
 from p2pnb.dht.quota import Quota
 from p2pnb.wire.messages import BagAdd, BagEntry
 
-BAG_BYTES, ITEM_BYTES, VOTE_BYTES = 900, 550, 350  # with their bookkeeping (measured)
+BAG_BYTES, ITEM_BYTES, VOTE_BYTES = 800, 400, 350  # with their bookkeeping (measured)
 
 
 class _Vote:
@@ -38,21 +38,14 @@ class _Vote:
 class _Item:
     """A value in a bag; listed as long as it has a vote or an unexpired hand-over."""
 
-    __slots__ = ("bag", "handed", "value", "votes")
+    __slots__ = ("bag", "handed", "newest", "value", "votes")
 
-    def __init__(self, bag: _Bag, value: bytes) -> None:
+    def __init__(self, bag: _Bag, value: bytes, moment: float) -> None:
         self.bag = bag
         self.value = value
-        self.votes: dict[int, _Vote] = {}  # by publisher, the one renewed last at the end
+        self.votes: dict[int, _Vote] = {}  # by publisher
         self.handed: _Vote | None = None
-
-    @property
-    def newest(self) -> float:
-        """When the newest vote was cast; with no votes, when the hand-over says it was."""
-        if self.votes:
-            return next(reversed(self.votes.values())).since
-        assert self.handed is not None
-        return self.handed.since
+        self.newest = moment  # when the newest vote was cast; with no votes, when the hand-over says it was
 
     @property
     def size(self) -> int:
@@ -97,17 +90,11 @@ class BagStore:
         item = None if bag is None else bag.items.get(value)
         if item is not None and self._renew(item, voter, now):
             return True
-        if bag is not None and voter is not None and bag.ballots.get(voter, 0) >= spec.BAG_VALUES_A_PUBLISHER:
+        if bag is not None and not _admits(bag, item, voter):
             return False
-        if item is not None and voter is not None and len(item.votes) >= spec.BAG_PUBLISHERS_A_VALUE:
-            return False
-        yielding = None
-        if bag is not None and item is None and len(bag.items) >= spec.BAG_VALUES:
-            if voter is None or not bag.unvoted:
-                return False
-            yielding = next(reversed(bag.unvoted.values()))
+        yielding = next(reversed(bag.unvoted.values())) if bag is not None and item is None and _is_full(bag) else None
         size = VOTE_BYTES + (ITEM_BYTES if item is None else 0) + (BAG_BYTES if bag is None else 0)
-        if not self._quota.take(size, now, publisher, group, 0 if yielding is None else yielding.size):
+        if not self._quota.take(size, now, publisher, group, leaving=0 if yielding is None else yielding.size):
             return False
         if yielding is not None:
             self._remove(yielding)
@@ -116,11 +103,15 @@ class BagStore:
 
     def popular(self, key: int, now: float) -> tuple[BagEntry, ...] | None:
         """At most 100 entries, most publishers first (then the newest vote, then the value); None: no such bag."""
-        return self._listing(key, now, _popularity)
+        self.expire(now)
+        bag = self._bags.get(key)
+        return None if bag is None else _entries(_by_popularity(bag), now)
 
     def recent(self, key: int, now: float) -> tuple[BagEntry, ...] | None:
         """At most 100 entries, newest vote first; those that only a hand-over lists come last."""
-        return self._listing(key, now, _recency)
+        self.expire(now)
+        bag = self._bags.get(key)
+        return None if bag is None else _entries(_by_recency(bag), now)
 
     def sample(self, key: int, now: float) -> tuple[BagEntry, ...] | None:
         """At most 100 entries, drawn uniformly without replacement."""
@@ -128,8 +119,7 @@ class BagStore:
         bag = self._bags.get(key)
         if bag is None:
             return None
-        items = self._rng.sample(list(bag.items.values()), min(len(bag.items), spec.MAX_BAG_REPLY))
-        return tuple([_entry(item, now) for item in items])
+        return _entries(self._rng.sample(list(bag.items.values()), min(len(bag.items), spec.MAX_BAG_REPLY)), now)
 
     def drop(self, key: int) -> None:
         """Forgets the bag, if it is here."""
@@ -153,12 +143,12 @@ class BagStore:
         """What hands the bag over: one `bag-add` a value with the age of its newest vote, the most popular first."""
         self.expire(now)
         bag = self._bags.get(key)
-        items = [] if bag is None else sorted(bag.items.values(), key=_popularity)
+        items = [] if bag is None else _by_popularity(bag)
         aged = [(item.value, age_at(now, item.newest)) for item in items]
         return [BagAdd(key, value, age) for value, age in aged if age is not None]
 
     def rows(self, now: float) -> list[dict[str, Any]]:
-        """One dict a value: key, value, publishers (their uids, the newest vote last), age_s (since the newest vote)."""
+        """One dict a value: key, value, publishers (their uids), age_s (since the newest vote)."""
         self.expire(now)
         return [
             {"key": bag.key, "value": item.value, "publishers": list(item.votes), "age_s": now - item.newest}
@@ -166,22 +156,14 @@ class BagStore:
             for item in bag.items.values()
         ]
 
-    def _listing(self, key: int, now: float, order: Any) -> tuple[BagEntry, ...] | None:
-        self.expire(now)
-        bag = self._bags.get(key)
-        if bag is None:
-            return None
-        return tuple([_entry(item, now) for item in sorted(bag.items.values(), key=order)[: spec.MAX_BAG_REPLY]])
-
     def _renew(self, item: _Item, voter: int | None, now: float) -> bool:
         """Whether `item` has this vote (or hand-over) already. A vote is renewed; a hand-over never prolongs another."""
         if voter is None:
             return item.handed is not None
-        vote = item.votes.pop(voter, None)
+        vote = item.votes.get(voter)
         if vote is None:
             return False
-        vote.since = now
-        item.votes[voter] = vote
+        vote.since = item.newest = now
         return True
 
     def _create(self, key: int) -> _Bag:
@@ -191,12 +173,13 @@ class BagStore:
     def _list(self, bag: _Bag, value: bytes, voter: int | None, moment: float) -> None:
         item = bag.items.get(value)
         if item is None:
-            item = bag.items[value] = bag.unvoted[value] = _Item(bag, value)
+            item = bag.items[value] = bag.unvoted[value] = _Item(bag, value, moment)
         vote = _Vote(item, voter, moment)
         if voter is None:
             item.handed = vote
         else:
             item.votes[voter] = vote
+            item.newest = moment
             bag.unvoted.pop(value, None)
             bag.ballots[voter] = bag.ballots.get(voter, 0) + 1
         self._expiries.add(vote)
@@ -214,6 +197,7 @@ class BagStore:
             return False
         if item.handed is not None:
             bag.unvoted[item.value] = item
+            item.newest = item.handed.since
             return False
         self._remove(item)
         self._tidy(bag)
@@ -236,19 +220,38 @@ class BagStore:
             self._quota.give_back(BAG_BYTES)
 
 
+def _is_full(bag: _Bag) -> bool:
+    return len(bag.items) >= spec.BAG_VALUES
+
+
+def _admits(bag: _Bag, item: _Item | None, voter: int | None) -> bool:
+    """Whether the limits of `bag` leave room for a vote by `voter` (None: a hand-over) for `item` (None: one that is new here)."""
+    if item is None and _is_full(bag) and (voter is None or not bag.unvoted):
+        return False
+    if voter is None:
+        return True
+    if item is not None and len(item.votes) >= spec.BAG_PUBLISHERS_A_VALUE:
+        return False
+    return bag.ballots.get(voter, 0) < spec.BAG_VALUES_A_PUBLISHER
+
+
 def _uncount(bag: _Bag, publisher: int) -> None:
     left = bag.ballots.pop(publisher) - 1
     if left:
         bag.ballots[publisher] = left
 
 
-def _popularity(item: _Item) -> tuple[int, float, bytes]:
-    return -len(item.votes), -item.newest, item.value
+def _by_popularity(bag: _Bag) -> list[_Item]:
+    ranked = [(-len(item.votes), -item.newest, item.value, item) for item in bag.items.values()]
+    ranked.sort()  # no two have the same value, so that items are never compared
+    return [item for _, _, _, item in ranked]
 
 
-def _recency(item: _Item) -> tuple[bool, float, bytes]:
-    return not item.votes, -item.newest, item.value
+def _by_recency(bag: _Bag) -> list[_Item]:
+    ranked = [(not item.votes, -item.newest, item.value, item) for item in bag.items.values()]
+    ranked.sort()
+    return [item for _, _, _, item in ranked]
 
 
-def _entry(item: _Item, now: float) -> BagEntry:
-    return BagEntry(item.value, len(item.votes), max(0, int(now - item.newest)))
+def _entries(items: list[_Item], now: float) -> tuple[BagEntry, ...]:
+    return tuple([BagEntry(each.value, len(each.votes), max(0, int(now - each.newest))) for each in items[: spec.MAX_BAG_REPLY]])

@@ -26,8 +26,8 @@ from p2pnb.dht.signature import verify
 from p2pnb.uid import BYTES
 from p2pnb.wire.messages import NamespaceSet, Version
 
-ENTRY_OVERHEAD = 900  # bytes of bookkeeping (measured)
-VERSION_BYTES = 350  # value, signature and sequence number, with their objects
+ENTRY_OVERHEAD = 600  # bytes of bookkeeping (measured)
+VERSION_BYTES = 300  # value, signature and sequence number, with their objects
 
 
 def point_of(public_key: bytes, key: int) -> int:
@@ -98,7 +98,9 @@ class NamespaceStore:
         if age is None or _rank(version) > _rank(entry.versions[-1]):
             entry.since = max(entry.since, moment)
         insort(entry.versions, version, key=_rank)
-        del entry.versions[: -spec.VERSIONS_KEPT]
+        if len(entry.versions) > spec.VERSIONS_KEPT:
+            del entry.versions[0]
+            self._quota.give_back(VERSION_BYTES)
         return True
 
     def get(self, public_key: bytes, key: int, now: float, signature: bytes | None = None) -> Version | None:
@@ -164,8 +166,8 @@ class NamespaceStore:
             if self._of_author.get(public_key, 0) >= spec.NAMESPACE_KEYS_A_PUBLIC_KEY:
                 return False
             return self._quota.take(ENTRY_OVERHEAD + VERSION_BYTES, now, publisher, group)
-        freed = VERSION_BYTES if len(entry.versions) == spec.VERSIONS_KEPT else 0
-        return self._quota.take(VERSION_BYTES, now, publisher, group, freed)
+        leaving = VERSION_BYTES if len(entry.versions) == spec.VERSIONS_KEPT else 0
+        return self._quota.take(VERSION_BYTES, now, publisher, group, leaving=leaving)
 
     def _create(self, public_key: bytes, key: int, moment: float) -> _Entry:
         entry = _Entry(point_of(public_key, key), public_key, key, moment)

@@ -8,7 +8,7 @@ over quota is refused: nothing that was accepted earlier ever makes room for it.
 The hour slides. Remembering each addition would take memory without bound, so an account adds up neighbouring additions
 in chunks of at most 1 % of its limit; only the oldest chunk can reach back beyond the hour, so an account is never above
 its limit in any hour, and at most 1 % is given back late. Accounts unused for an hour are forgotten; when 65,536 are in
-use, further newcomers share a single one.
+use, further newcomers share a single one; and what they occupy counts towards the 256 MB.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Hashable
 
 from p2pnb import spec
 
+ACCOUNT_BYTES = 500  # of bookkeeping (measured)
 HOUR = 3_600.0
 MAX_ACCOUNTS = 65_536
 _NEWCOMERS = object()
@@ -85,13 +86,13 @@ class Quota:
         self._publishers = Ledger(hourly)
         self._groups = Ledger(hourly)
 
-    def take(self, size: int, now: float, publisher: int | None, group: str | None, freed: int = 0) -> bool:
-        """Whether `size` bytes more may be kept, while `freed` bytes go; when so, they are counted.
+    def take(self, size: int, now: float, publisher: int | None, group: str | None, *, leaving: int = 0) -> bool:
+        """Whether `size` bytes more may be kept; when so, they are counted.
 
         `publisher` is the uid that sent them (None: all that is unauthenticated shares one account), `group` its network
-        group (None: exempt).
+        group (None: exempt). `leaving`: bytes that the caller will give back in exchange.
         """
-        used = self.used + size - freed
+        used = self.used + size - leaving + ACCOUNT_BYTES * (len(self._publishers) + len(self._groups))
         if used > self.total:
             return False
         if used * 2 > self.total:
@@ -103,7 +104,7 @@ class Quota:
                     return False
                 groups.charge(group, size, now)
             publishers.charge(publisher, size, now)
-        self.used = used
+        self.used += size
         return True
 
     def give_back(self, size: int) -> None:

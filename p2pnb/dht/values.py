@@ -16,7 +16,7 @@ from p2pnb.dht.expiry import Expiries, age_at, since
 from p2pnb.dht.quota import Quota
 from p2pnb.wire.messages import Set
 
-OVERHEAD = 500  # bytes of bookkeeping a value: record, key, index and heap entry (measured)
+OVERHEAD = 450  # bytes of bookkeeping a value: record, key, index and heap entry (measured)
 
 
 class _Record:
