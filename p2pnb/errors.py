@@ -59,3 +59,7 @@ class ClusterClosed(P2PError):
 
 class NodeDown(P2PError):
     """The node was killed; restart it with `await cluster.restart(node)`."""
+
+
+class StaleSequence(P2PError):
+    """A namespace entry with this sequence number, or a higher one, exists already; nothing was replaced."""

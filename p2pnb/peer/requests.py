@@ -21,7 +21,7 @@ from typing import Any
 
 from p2pnb import spec
 from p2pnb.errors import P2PError, PeerUnreachable, ProtocolError, RemoteProtocolError, RequestTimeout
-from p2pnb.net.contract import Received, Send
+from p2pnb.net.contract import Link, Received, Send
 from p2pnb.peer.cause import CAUSE
 from p2pnb.peer.report import Event
 from p2pnb.wire.contact import Contact
@@ -36,14 +36,14 @@ class Asked:
 
     __slots__ = ("again", "bytes_out", "cause", "contact", "datum", "deadline", "done", "link", "request", "since")
 
-    def __init__(self, contact: Contact, request: Request, datum: Any, done: Done, now: float) -> None:
+    def __init__(self, contact: Contact, request: Request, datum: Any, done: Done, now: float, cause: str) -> None:
         self.contact = contact
         self.request = request
         self.datum = datum
         self.done = done
         self.since = now
         self.deadline = now + spec.REQUEST_TIMEOUT
-        self.cause = CAUSE.get()
+        self.cause = cause
         self.link: Any = None
         self.bytes_out = 0
         self.again = False  # whether it was asked once more already
@@ -85,10 +85,10 @@ class Requests:
     def __len__(self) -> int:
         return len(self._open)
 
-    def ask(self, contact: Contact, request: Request, done: Done, datum: Any = None) -> None:
-        """Sends `request` to `contact`; `datum` is its written form where one is sent to several."""
+    def ask(self, contact: Contact, request: Request, done: Done, datum: Any = None, cause: str | None = None) -> None:
+        """Sends `request` to `contact`; `datum` is its written form where one is sent to several, `cause` for the log."""
         now = self._clock()
-        asked = Asked(contact, request, to_datum(request) if datum is None else datum, done, now)
+        asked = Asked(contact, request, to_datum(request) if datum is None else datum, done, now, cause or CAUSE.get())
         self._open[asked] = None
         self.count += 1
         if self._sweeper is None:
@@ -151,8 +151,6 @@ class Requests:
                 self._transmit(other)
 
     def _enqueue(self, asked: Asked, link: Any) -> None:
-        if asked not in self._open:  # it timed out while its peer was dialled
-            return
         asked.link = link
         if link is None:
             self.linkless = True
@@ -188,9 +186,9 @@ class Requests:
         if item.link is not None and item.uid in self._waiting:
             self._next(item.uid)
 
-    def lost(self, link: Any) -> None:
+    def lost(self, link: Link) -> None:
         """A link ended: its requests are asked once more if it ended in order, else they failed."""
-        if self._links.get(link.uid) is link:
+        if link.uid is not None and self._links.get(link.uid) is link:
             del self._links[link.uid]
         for asked in self._unanswered.pop(link, ()):
             if link.clean and not asked.again and asked in self._open:

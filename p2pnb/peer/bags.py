@@ -1,0 +1,86 @@
+"""The draft's bag procedures. A bag is what many publishers associate with one key; nobody owns it.
+
+A bag lives at the peers nearest to its key. Each of those counts the votes that it heard of itself, one for a publisher
+and value, and none can be believed alone: a reader asks five and merges (`dht.merge`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from p2pnb.dht import merge
+from p2pnb.dht.merge import MergedEntry
+from p2pnb.peer.core import Core
+from p2pnb.peer.values import as_record_value
+from p2pnb.uid import as_key, short
+from p2pnb.wire.messages import Bag, BagAdd, BagPopular, BagQuery, BagRecent, BagSample
+
+
+class BagResult(list[bytes]):
+    """Values of a bag, each 32 bytes, best first. `entries` has for each its publishers, age and how many replicas list it."""
+
+    def __init__(self, kind: str, entries: Iterable[MergedEntry]) -> None:
+        self.kind = kind
+        self.entries = list(entries)
+        super().__init__(entry.value for entry in self.entries)
+
+    def __repr__(self) -> str:
+        shown = (
+            f"{short(entry.value)} {entry.publishers} publisher{'s' * (entry.publishers != 1)}, {entry.age} s old, "
+            f"listed by {entry.listed_by} of {entry.of}"
+            for entry in self.entries
+        )
+        return f"[{self.kind}: " + "; ".join(shown) + "]"
+
+
+class Bags(Core):
+    """`bag_publish`, and `bag_popular`, `bag_recent`, `bag_sample` with their `-at` forms."""
+
+    async def bag_publish(self, key: bytes | str, value: bytes) -> None:
+        """Adds `value`, 32 bytes, to the bag of `key` (the draft, `peer-bag-publish`), and renews the vote each hour.
+
+        Raises `StoreFull` when no replica took it, `PeerUnreachable` when none could be reached.
+        """
+        topic, octets = as_key(key), as_record_value(value)
+        report = self._begin("bag_publish")
+        request = BagAdd(topic.int, octets)
+        await self.replicate(topic.int, request, report)
+        self.published[("bag", topic, octets)] = request
+
+    async def bag_popular(self, key: bytes | str) -> BagResult:
+        """The values with most publishers, best first (the draft, `peer-bag-popular`). Empty where nobody published."""
+        return BagResult("popular", merge.popular(await self._bags(BagPopular(as_key(key).int), "bag_popular")))
+
+    async def bag_recent(self, key: bytes | str) -> BagResult:
+        """The values published last, newest first (the draft, `peer-bag-recent`)."""
+        return BagResult("recent", merge.recent(await self._bags(BagRecent(as_key(key).int), "bag_recent")))
+
+    async def bag_sample(self, key: bytes | str) -> BagResult:
+        """Values drawn at random, none twice (the draft, `peer-bag-sample`)."""
+        return BagResult("sample", merge.sample(await self._bags(BagSample(as_key(key).int), "bag_sample"), self.rng))
+
+    async def bag_popular_at(self, uid: bytes | str, key: bytes | str) -> BagResult:
+        """As `bag_popular`, but what the peer known as `uid` says, alone (the draft, `peer-bag-popular-at`)."""
+        return await self._bag_at("popular", uid, BagPopular(as_key(key).int))
+
+    async def bag_recent_at(self, uid: bytes | str, key: bytes | str) -> BagResult:
+        """As `bag_recent`, but what the peer known as `uid` says, alone (the draft, `peer-bag-recent-at`)."""
+        return await self._bag_at("recent", uid, BagRecent(as_key(key).int))
+
+    async def bag_sample_at(self, uid: bytes | str, key: bytes | str) -> BagResult:
+        """As `bag_sample`, but what the peer known as `uid` says, alone (the draft, `peer-bag-sample-at`)."""
+        return await self._bag_at("sample", uid, BagSample(as_key(key).int))
+
+    async def _bags(self, query: BagQuery, procedure: str) -> list[Bag]:
+        report = self._begin(procedure)
+        replies = await self.survey(query.key, query)
+        bags = [reply for reply in replies if isinstance(reply, Bag)]
+        report.facts.update(asked=len(replies), holders=len(bags))
+        return bags
+
+    async def _bag_at(self, kind: str, uid: Any, query: BagQuery) -> BagResult:
+        self._begin(f"bag_{kind}_at")
+        reply = await self.ask_at(uid, query)
+        entries = reply.entries if isinstance(reply, Bag) else ()
+        return BagResult(kind, [MergedEntry(each.value, each.publishers, each.age, 1, 1) for each in entries])

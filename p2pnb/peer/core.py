@@ -1,0 +1,365 @@
+"""The middle of a peer: what it receives, whom it learns of, and how it asks.
+
+A routing table, a store and a responder (all of `dht`, all pure), one task that takes what `recv()` gives, and the
+requests that are open. No socket is opened here and no clock read: `recv` and `send` are the network, `clock` and the
+loop's timers are time, `rng` is chance. The procedures stand on this, in `peer.py`, `values.py`, `bags.py` and
+`namespaces.py`; what a peer does unasked stands in `upkeep.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from functools import partial
+from typing import Any
+
+from p2pnb import spec
+from p2pnb.address import group_of
+from p2pnb.dht.deferred import Deferred
+from p2pnb.dht.lookup import Lookup
+from p2pnb.dht.responder import Responder
+from p2pnb.dht.store import Put, Store, key_of_request
+from p2pnb.dht.table import RoutingTable
+from p2pnb.errors import P2PError, PeerUnreachable, ProtocolError, StoreFull
+from p2pnb.net.contract import Lost, Received, Recv, Send
+from p2pnb.peer.report import Event, Report
+from p2pnb.peer.requests import Done, Outcome, Requests
+from p2pnb.peer.search import Judge, Patience, Replication, Search, Survey
+from p2pnb.uid import as_key, short
+from p2pnb.wire.contact import Contact, contact
+from p2pnb.wire.messages import BagAdd, Iam, NamespaceSet, Peers, Reply, Request, Set, Stored, Welcome, is_request, parse_request, to_datum
+
+log = logging.getLogger("p2pnb.peer")
+
+
+class Core:
+    """What all procedures of `Peer` stand on; its docstring explains the arguments."""
+
+    def __init__(
+        self,
+        uid: bytes | str,
+        recv: Recv,
+        send: Send,
+        replication: int = spec.REPLICATION,
+        *,
+        k: int = spec.K,
+        alpha: int = spec.ALPHA,
+        network: str = "",
+        address: tuple[str, int] | None = None,
+        rng: random.Random | None = None,
+        clock: Callable[[], float] | None = None,
+        log: Callable[[Event], None] | None = None,
+        listens: bool = True,
+    ) -> None:
+        self.uid = as_key(uid, "a uid")
+        self.replication = _within(replication, spec.MIN_REPLICATION, spec.MAX_REPLICATION, "replication")
+        self.k = _within(k, spec.MIN_K, spec.K, "k")
+        self.alpha = _within(alpha, 1, spec.MAX_CONTACTS, "alpha")
+        self.network = network
+        self.address = address
+        self.listens = listens  # a client is never listed, so it holds no records either
+        self.own = self.uid.int
+        self.rng = rng or random.Random()
+        try:
+            self.loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError("a Peer lives on an event loop: make it inside a coroutine, or use Cluster.launch") from None
+        self.clock = clock or self.loop.time
+        self.table = RoutingTable(self.own, self.k)
+        self.store = Store(network=network, rng=self.rng)
+        self.responder = Responder(self.own, self.table, self.store)
+        self.patience = Patience()
+        self.last = Report("", "")
+        self.answered = 0
+        self.refused_links = 0
+        self._recv, self._send = recv, send
+        self.requests = Requests(send, self.loop, self.clock, self._settled, log or _forget, self.own)
+        self._welcomed: dict[str, str] = {}  # network group -> the address it saw us at
+        self._addresses: dict[tuple[str, int], int] = {}  # carriers without links: which uid welcomed us from there
+        self._checking: set[int] = set()
+        self.published: dict[Any, Put] = {}  # what this peer set itself, and renews
+        self._replies: dict[Any, deque[tuple[Received, list[Reply]]]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.newcomer: Callable[[Contact], None] | None = None  # upkeep hears of peers that are new,
+        self.handed: Callable[[int], None] | None = None  # and of records that others handed on
+        self.closed = False
+        self._receiver = self.loop.create_task(self._receive(), name=f"peer {short(self.uid)} receives", context=Context())
+    # --- asking -------------------------------------------------------------------------------------------------------
+
+    async def greet(self, ip: str, port: int) -> Contact:
+        """As `connect`, but returns the contact, and raises the `PeerUnreachable` or `RequestTimeout` that came instead."""
+        if (ip, port) == self.address:
+            raise PeerUnreachable("that is this peer's own address", "self")
+        reply = await self.requests.reply(contact(ip, port), Iam(self.own))
+        assert isinstance(reply, Welcome)
+        if reply.uid == self.own:
+            raise PeerUnreachable("that is this peer itself", "self")
+        known = contact(ip, port, reply.uid)
+        self._note_welcome(known, reply)
+        self.table.seen(known, self.clock(), dialled=True)
+        return known
+
+    async def search(self, target: int, request: Request, *, want: int, judge: Judge | None = None) -> Search:
+        """Drives one lookup with `request` to its end."""
+        now = self.clock()
+        lookup = Lookup(
+            target,
+            self.own,
+            self.table.nearest(target, spec.MAX_CONTACTS),
+            want=want,
+            alpha=self.alpha,
+            now=now,
+            patience=self.patience.seconds,
+            own_address=self.address,
+        )
+        search = Search(self, lookup, request, judge)
+        await search.run()
+        self.table.looked_up(target, self.clock())
+        return search
+
+    async def replicate(self, key: int, request: Request, report: Report) -> list[Contact]:
+        """Looks up `key` and writes `request` to the `replication` nearest peers, this one included where it is one of them.
+
+        `report` says how it went; returns the contacts that took it. Raises `StoreFull` when no replica did, and
+        `PeerUnreachable` when none could be reached.
+        """
+        found = (await self.search(key, Peers(key), want=self.replication)).lookup
+        candidates = found.answered(spec.ACCEPTORS)
+        report.wanted = wanted = self.replication
+        nearer = sum(1 for each in candidates if each.uid is not None and each.uid ^ key < self.own ^ key)
+        if self.listens and nearer < self.replication:
+            own = await self._own_answer(request)
+            if isinstance(own, Stored) and own.accepted:
+                report.stored += 1
+                wanted -= 1
+            else:
+                report.refused += 1
+        writing = Replication(self, candidates, request, report, wanted, self.patience.seconds)
+        await writing.run()
+        if not report.stored:
+            if report.refused:
+                raise StoreFull(f"none of the {report.refused} nearest peers took it: they are full, or it is over their quota")
+            raise PeerUnreachable("no peer could be reached that would store it", "unreachable")
+        return writing.acknowledged
+
+    async def survey(self, key: int, request: Request) -> list[Reply]:
+        """What the 5 peers nearest to `key` answer to `request`; a quorum of 3 does where the others are slow."""
+        found = (await self.search(key, Peers(key), want=spec.MERGE_PEERS)).lookup
+        contacts = found.nearest
+        nearer = sum(1 for each in contacts if each.uid is not None and each.uid ^ key < self.own ^ key)
+        answers: list[Reply] = []
+        if self.listens and nearer < spec.MERGE_PEERS:
+            answers.append(await self._own_answer(request))
+            contacts = contacts[: spec.MERGE_PEERS - 1]
+        asking = Survey(self, contacts, request, spec.MERGE_QUORUM - len(answers), self.patience.seconds)
+        await asking.run()
+        return answers + [reply for _, reply in asking.answers]
+
+    async def ask_at(self, uid: Any, request: Request) -> Reply:
+        """What the peer known as `uid` replies. Looks for it where the table does not have it; raises `PeerUnreachable`."""
+        whom = as_key(uid, "a uid").int
+        if whom == self.own:
+            return await self._own_answer(request)
+        known = self.table.get(whom)
+        if known is None:
+            found = (await self.search(whom, Peers(whom), want=1)).lookup.nearest
+            known = next((each for each in found if each.uid == whom), None)
+        if known is None:
+            raise PeerUnreachable(f"nobody here knows a live peer with the uid {short(whom)}", "unreachable")
+        return await self.requests.reply(known, request)
+
+    async def _own_answer(self, request: Request) -> Reply:
+        """What this peer itself answers: it may be one of the nearest."""
+        ip, port = self.address or ("127.0.0.1", 0)
+        answer = self.responder.answer(request, uid=self.own, ip=ip, port=port, now=self.clock())
+        if not isinstance(answer, Deferred):
+            return answer
+        future: asyncio.Future[Reply] = self.loop.create_future()
+        answer.then(lambda reply: None if future.done() else future.set_result(reply))
+        return await future
+
+    def ask(self, whom: Contact, request: Request, done: Done, datum: Any = None, cause: str | None = None) -> None:
+        """One request. On a carrier without links an address must first say `welcome` with the uid it is said to have."""
+        if self.requests.linkless and whom.uid is not None and self._addresses.get(whom.address) != whom.uid:
+            self.requests.ask(whom, Iam(self.own), partial(self._ask_welcomed, request, done, datum, cause), cause=cause)
+        else:
+            self.requests.ask(whom, request, done, datum, cause)
+
+    def _ask_welcomed(
+        self, request: Request, done: Done, datum: Any, cause: str | None, whom: Contact, outcome: Outcome
+    ) -> None:
+        if isinstance(outcome, Welcome) and outcome.uid == whom.uid:
+            self.requests.ask(whom, request, done, datum, cause)
+        elif isinstance(outcome, P2PError):
+            done(whom, outcome)
+        else:
+            done(whom, PeerUnreachable(f"{whom} is somebody else", "wrong-uid"))
+
+    # --- what arrives -------------------------------------------------------------------------------------------------
+
+    async def _receive(self) -> None:
+        while True:
+            item = await self._recv()
+            if isinstance(item, Lost):
+                self._replies.pop(item.link, None)
+                self.requests.lost(item.link)
+                continue
+            received = item if isinstance(item, Received) else Received(*item)
+            try:
+                self._take(received)
+            except ProtocolError as error:
+                self.refused_links += 1
+                log.debug("%s breaks the protocol: %s", received.ip, error)
+                if received.link is not None:
+                    received.link.close(str(error))
+            except Exception as error:  # a mistake of ours: said aloud, and the peer goes on serving the others
+                self.loop.call_exception_handler({"message": f"{self!r} could not take a message", "exception": error})
+
+    def _take(self, item: Received) -> None:
+        """One datum: a request is answered, a reply goes to whoever waits for it. Raises `ProtocolError`."""
+        uid = item.uid if item.uid is not None else self._addresses.get((item.ip, item.port))
+        if is_request(item.payload):
+            request = parse_request(item.payload)
+            self._learn(item, uid)
+            self.answered += 1
+            if self.handed is not None and isinstance(request, (Set, BagAdd, NamespaceSet)) and request.age is not None:
+                self.handed(key_of_request(request))
+            if type(request) is Iam:
+                self._check_iam(request, item)
+            self._answer(item, self.responder.answer(request, uid=uid, ip=item.ip, port=item.port, now=self.clock()))
+        else:
+            self.requests.received(item)
+            self._learn(item, uid)
+
+    def _learn(self, item: Received, uid: int | None) -> None:
+        """Whoever speaks on a link is alive, and is who the link says."""
+        link = item.link
+        if uid is None or (link is not None and not link.listens):
+            return
+        speaker = contact(item.ip, item.port, uid)
+        if self.newcomer is not None and uid not in self.table:
+            self.newcomer(speaker)
+        doubtful = self.table.seen(speaker, self.clock(), dialled=link is None or link.outbound)
+        if doubtful is not None and doubtful.uid not in self._checking and doubtful.uid is not None:
+            self._checking.add(doubtful.uid)
+            self.requests.ask(doubtful, Iam(self.own), self._checked)
+
+    def _checked(self, checked: Contact, _: Outcome) -> None:
+        self._checking.discard(checked.uid or 0)
+
+    def _check_iam(self, request: Iam, item: Received) -> None:
+        """A claim is held against the link. Without one it is not believed: we ask whoever really listens there."""
+        if item.uid is not None:
+            if request.uid != item.uid:
+                raise ProtocolError("iam with a uid that is not the link's")
+        elif request.uid != self.own and self._addresses.get((item.ip, item.port)) != request.uid:
+            self.spawn(self._verify(item.ip, item.port))
+
+    async def _verify(self, ip: str, port: int) -> None:
+        try:
+            await self.greet(ip, port)
+        except P2PError as error:
+            log.debug("%s:%s said iam, and does not answer to it: %s", ip, port, error)
+
+    def _answer(self, item: Received, reply: Reply | Deferred[Reply]) -> None:
+        """Sends a reply, after those to earlier requests on its link that are still being made."""
+        if not isinstance(reply, Deferred) and item.link not in self._replies:
+            self._reply(item, reply)
+            return
+        slot: list[Reply] = []
+        self._replies.setdefault(item.link, deque()).append((item, slot))
+
+        def ready(made: Reply) -> None:
+            slot.append(made)
+            self._flush(item.link)
+
+        if isinstance(reply, Deferred):
+            reply.then(ready)
+        else:
+            ready(reply)
+
+    def _flush(self, link: Any) -> None:
+        queue = self._replies.get(link)
+        while queue and queue[0][1]:
+            item, slot = queue.popleft()
+            self._reply(item, slot[0])
+        if not queue:
+            self._replies.pop(link, None)
+
+    def _reply(self, item: Received, reply: Reply) -> None:
+        try:
+            sent = self._send(item.ip, item.port, to_datum(reply), uid=item.uid, link=item.link)
+        except P2PError as error:
+            log.debug("no reply to %s:%s: %s", item.ip, item.port, error)
+            return
+        if asyncio.iscoroutine(sent):
+            self.spawn(sent)
+
+    # --- what comes of requests ---------------------------------------------------------------------------------------
+
+    def _settled(self, asked: Contact, outcome: Outcome, rtt: float) -> None:
+        if not isinstance(outcome, P2PError):
+            self.patience.observe(rtt)
+            if asked.uid is not None:
+                self.table.rtt(asked.uid, rtt)
+                if isinstance(outcome, Welcome):
+                    self._note_welcome(asked, outcome)
+        elif asked.uid is not None and not (isinstance(outcome, PeerUnreachable) and outcome.reason == "closed"):
+            self.table.failed(asked.uid, self.clock())
+
+    def _note_welcome(self, asked: Contact, welcome: Welcome) -> None:
+        self._welcomed[group_of(asked.ip) or asked.ip] = welcome.ip
+        if self.requests.linkless:
+            self._addresses[asked.address] = welcome.uid
+
+    @property
+    def external_ip(self) -> str | None:
+        """The address that others see this peer at, once three network groups agree on it; else None."""
+        seen = list(self._welcomed.values())
+        return next((ip for ip in seen if seen.count(ip) >= 3), None)
+
+    # --- living and ending --------------------------------------------------------------------------------------------
+
+    def _begin(self, procedure: str) -> Report:
+        if self.closed:
+            raise PeerUnreachable("this peer was closed", "closed")
+        self.last = Report(procedure, "")
+        return self.last
+
+    def spawn(self, work: Any) -> None:
+        """Runs a coroutine whose end nobody waits for, and which ends with the peer."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned)
+
+    def _spawned(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            if isinstance(error, P2PError):
+                log.debug("%r: %s", self, error)
+            else:
+                self.loop.call_exception_handler({"message": f"a task of {self!r} failed", "exception": error, "task": task})
+
+    async def close(self) -> None:
+        """Stops receiving and ends what is under way; requests that are open fail. The carrier is not closed. Idempotent."""
+        self.closed = True
+        self.requests.close()
+        ending = [self._receiver, *self._tasks]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+
+
+def _within(number: Any, least: int, most: int, what: str) -> int:
+    if type(number) is not int or not least <= number <= most:
+        raise ValueError(f"{what} is an integer of {least} to {most}, not {number!r}")
+    return number
+
+
+def _forget(_: Event) -> None:
+    """A peer whose requests nobody records."""
+

@@ -1,0 +1,144 @@
+"""The draft's namespace procedures. An entry belongs to an Ed25519 public key and changes only by its owner's signature.
+
+The draft leaves most of this open. Here every version has a sequence number, which is signed too: readers take the highest
+valid one, and a replica never goes back, so that an old version cannot be replayed. A signature names one version, which
+lets a reader pin what it has seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from p2pnb import spec
+from p2pnb.dht import merge
+from p2pnb.dht.namespaces import point_of
+from p2pnb.dht.signature import sign, verify
+from p2pnb.errors import BadSignature, NotFound, P2PError, StaleSequence, StoreFull
+from p2pnb.peer.core import Core
+from p2pnb.peer.identity import as_public_key, as_signing_key
+from p2pnb.peer.report import Report
+from p2pnb.peer.values import as_record_value
+from p2pnb.uid import as_key
+from p2pnb.wire.contact import Contact
+from p2pnb.wire.messages import NamespaceRef, NamespaceSet, Reply, Version
+
+
+class Namespaces(Core):
+    """`namespace_set`, `namespace_ref` and `namespace_ref_at`."""
+
+    async def namespace_set(
+        self, private_key: Any, public_key: Any, key: bytes | str, value: bytes, sequence: int | None = None
+    ) -> bytes:
+        """Signs `value`, 32 bytes, as the next version of (`public_key`, `key`) and stores it (the draft, `peer-namespace-set`).
+
+        Keys are 32 bytes or PyNaCl's `SigningKey` and `VerifyKey`. `sequence` is one more than the newest version found,
+        unless given (0 to 2^63 - 1). Returns the signature, 64 bytes, which readers may pin.
+
+        Raises `ValueError` where the two keys are no pair, `StaleSequence` where a newer version exists, `StoreFull` when
+        no replica took it, `PeerUnreachable` when none could be reached.
+        """
+        public = as_public_key(public_key)
+        signer = as_signing_key(private_key, public)
+        name, octets = as_key(key), as_record_value(value)
+        if sequence is not None and (type(sequence) is not int or not 0 <= sequence <= spec.MAX_SEQUENCE):
+            raise ValueError(f"a sequence number is an integer of 0 to 2^63 - 1, not {sequence!r}")
+        report = self._begin("namespace_set")
+        if sequence is None:
+            newest = await self._newest(public, name.int, report)
+            sequence = 0 if newest is None else newest.sequence + 1
+        signature = sign(signer, network=self.network, key=name.int, sequence=sequence, value=octets)
+        request = NamespaceSet(public, name.int, octets, signature, sequence)
+        report.facts["sequence"] = sequence
+        try:
+            await self.replicate(point_of(public, name.int), request, report)
+        except StoreFull:
+            newest = await self._newest(public, name.int, report)
+            if newest is not None and newest.sequence >= sequence:
+                raise StaleSequence(
+                    f"version {sequence} is older than version {newest.sequence} in the network: "
+                    f"leave `sequence` out, or give {newest.sequence + 1}"
+                ) from None
+            raise
+        self.published[("namespace", public, name)] = request
+        return signature
+
+    async def namespace_ref(self, public_key: Any, key: bytes | str, signature: bytes | None = None) -> bytes:
+        """The value of (`public_key`, `key`): its newest valid version, or the one that `signature` names (the draft,
+        `peer-namespace-ref`). 32 bytes, and the signature was checked.
+
+        Raises `NotFound` when no peer that could be reached has it.
+        """
+        return (await self.namespace_version(public_key, key, signature)).value
+
+    async def namespace_version(self, public_key: Any, key: bytes | str, signature: bytes | None = None) -> Version:
+        """As `namespace_ref`, but with the version's signature and sequence number."""
+        public, name = as_public_key(public_key), as_key(key).int
+        report = self._begin("namespace_ref")
+        if signature is None:
+            version = await self._newest(public, name, report)
+        else:
+            version = await self._pinned(public, name, _as_signature(signature))
+        if version is None:
+            which = "entry" if signature is None else "version with that signature"
+            raise NotFound(f"no {which} under this public key and key: none of the nearest peers that answered has one")
+        report.facts["sequence"] = version.sequence
+        return version
+
+    async def namespace_ref_at(self, uid: bytes | str, public_key: Any, key: bytes | str, signature: bytes | None = None) -> bytes:
+        """As `namespace_ref`, but what the peer known as `uid` has, alone (the draft, `peer-namespace-ref-at`).
+
+        Raises `NotFound` when it has none, `BadSignature` when it sends one that does not hold, `PeerUnreachable`.
+        """
+        public, name = as_public_key(public_key), as_key(key).int
+        pinned = None if signature is None else _as_signature(signature)
+        self._begin("namespace_ref_at")
+        reply = await self.ask_at(uid, NamespaceRef(public, name, pinned))
+        if not isinstance(reply, Version):
+            raise NotFound("that peer has no such entry")
+        if not self._holds(public, name, reply) or pinned not in (None, reply.signature):
+            raise BadSignature("that peer sent a version whose signature does not hold")
+        return reply.value
+
+    async def _newest(self, public: bytes, name: int, report: Report) -> Version | None:
+        """The newest valid version that the 5 nearest have; those that had an older one are told."""
+        request = NamespaceRef(public, name)
+        replies = await self.survey(point_of(public, name), request)
+        versions = [reply for reply in replies if isinstance(reply, Version)]
+        newest = merge.newest(versions, lambda version: self._holds(public, name, version))
+        report.facts.update(asked=len(replies), holders=len(versions))
+        if newest is not None and any(reply != newest for reply in replies):
+            self.spawn(self._write_back(public, name, newest))
+        return newest
+
+    async def _write_back(self, public: bytes, name: int, newest: Version) -> None:
+        """Its age is not known here, so half of the time to expiry is given: a reader cannot keep an entry alive for ever."""
+        age = int(spec.EXPIRY // 2)
+        request = NamespaceSet(public, name, newest.value, newest.signature, newest.sequence, age)
+        try:
+            await self.replicate(point_of(public, name), request, Report("write back", "upkeep"))
+        except (P2PError, asyncio.CancelledError):
+            return
+
+    async def _pinned(self, public: bytes, name: int, signature: bytes) -> Version | None:
+        request = NamespaceRef(public, name, signature)
+        own = await self._own_answer(request)
+        if isinstance(own, Version):
+            return own
+
+        def judge(_: Contact, reply: Reply) -> bool:
+            return isinstance(reply, Version) and reply.signature == signature and self._holds(public, name, reply)
+
+        search = await self.search(point_of(public, name), request, want=self.replication, judge=judge)
+        return search.result if isinstance(search.result, Version) else None
+
+    def _holds(self, public: bytes, name: int, version: Version) -> bool:
+        return verify(
+            public, version.signature, network=self.network, key=name, sequence=version.sequence, value=version.value
+        )
+
+
+def _as_signature(signature: Any) -> bytes:
+    if isinstance(signature, (bytes, bytearray)) and len(signature) == spec.SIGNATURE:
+        return bytes(signature)
+    raise ValueError(f"a signature is {spec.SIGNATURE} bytes: what namespace_set returned")

@@ -1,0 +1,92 @@
+"""The draft's peer: `Peer(uid, recv, send, replication)` and its procedures, on any carrier, one to one.
+
+`peer-bag-popular-at` is `bag_popular_at` here, and so on. This file has the constructor and the initialization procedures;
+`values.py`, `bags.py` and `namespaces.py` have the procedures on records.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from p2pnb import spec
+from p2pnb.dht.lookup import Lookup
+from p2pnb.errors import P2PError, PeerUnreachable
+from p2pnb.net.contract import Recv, Send
+from p2pnb.peer.bags import Bags
+from p2pnb.peer.namespaces import Namespaces
+from p2pnb.peer.upkeep import Upkeep
+from p2pnb.peer.values import Values
+from p2pnb.uid import as_key, short
+from p2pnb.wire.messages import Peers
+
+
+class Peer(Values, Bags, Namespaces):
+    """A peer of the network (the draft, `(peer uid recv send replication)`).
+
+    `uid` is 32 random bytes, to be kept for future use. `recv` and `send` are the carrier, as `p2pnb.net.contract` says.
+    `replication`, 5 to 20, is how many nearest peers a record is written to. `k`, 2 to 20, is the size of a bucket and
+    `alpha` how many requests a lookup keeps under way. Records signed for another `network` do not hold here. `address`
+    is where it can be reached, if it knows; `listens=False` makes a client, which holds no records. `rng` and `clock`
+    are all it takes of chance and time; `log` is given an `Event` for each request. With `upkeep=False` it does nothing
+    unasked. Make it inside a running event loop: it begins to receive at once. `close()` it when done.
+
+    Raises `ValueError` for a uid, replication, k or alpha out of range, `RuntimeError` where no event loop runs.
+    """
+
+    def __init__(
+        self, uid: bytes | str, recv: Recv, send: Send, replication: int = spec.REPLICATION, *, upkeep: bool = True, **options: Any
+    ) -> None:
+        super().__init__(uid, recv, send, replication, **options)
+        self.upkeep = Upkeep(self) if upkeep else None
+        if self.upkeep is not None:
+            self.newcomer, self.handed = self.upkeep.newcomer, self.upkeep.heard
+
+    def __repr__(self) -> str:
+        where = f" at {self.address[0]}:{self.address[1]}" if self.address else ""
+        return f"<Peer {short(self.uid)}{where}: {len(self.table)} contacts, {len(self.store)} records>"
+
+    # --- the draft's initialization procedures ------------------------------------------------------------------------
+
+    async def connect(self, ip: str, port: int) -> bool:
+        """Makes sure that this peer knows the peer at `ip` and `port` (the draft, `peer-connect`).
+
+        Sends `iam`; True on success. After a False, `peer.last.reason` says why.
+        """
+        report = self._begin("connect")
+        try:
+            await self.greet(ip, port)
+        except P2PError as error:
+            report.reason = str(error)
+            return False
+        return True
+
+    async def bootstrap(self, *, far: bool = True) -> None:
+        """Fills the routing table from the peers it knows (the draft, `peer-bootstrap`).
+
+        First the surroundings, by a lookup of its own uid that ends when the 8 nearest have answered; then, unless
+        `far` is False, one lookup in each bucket farther away (the Kademlia paper, section 2.3). Raises
+        `PeerUnreachable` when it knows nobody, or nobody whom it knows answers.
+        """
+        self._begin("bootstrap")
+        first = self.table.random(self.rng)
+        if first is None:
+            raise PeerUnreachable("this peer knows nobody yet: await peer.connect(ip, port) first")
+        found = await self.search(self.own, Peers(self.own), want=spec.JOIN_NEAREST)
+        if not found.lookup.nearest:
+            raise PeerUnreachable("none of the peers it knows answered: await peer.connect(ip, port) to a live one")
+        if far:
+            for bucket in self.table.far_buckets():
+                target = self.table.random_in(bucket, self.rng)
+                await self.search(target, Peers(target), want=self.k)
+
+    async def lookup(self, target: bytes | str, *, want: int | None = None) -> Lookup:
+        """The `want` peers nearest to `target` (default: k), found by asking ever nearer ones. Returns the finished lookup."""
+        self._begin("lookup")
+        key = as_key(target, "the target of a lookup").int
+        return (await self.search(key, Peers(key), want=want or self.k)).lookup
+
+    async def close(self) -> None:
+        """Stops receiving and ends what is under way; requests that are open fail. The carrier is not closed. Idempotent."""
+        if self.upkeep is not None:
+            self.upkeep.stop()
+        await super().close()

@@ -1,0 +1,248 @@
+"""Work that needs several requests: a lookup, and writing a record to its replicas.
+
+Both are small drivers between a decision that never sends (`dht.lookup.Lookup`; a list of candidates) and `Requests`,
+which never decides. They use callbacks, not a task for each request: a reply moves the work on in the very step in which
+it arrives, and one future wakes whoever asked for the whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from p2pnb.dht.lookup import Lookup
+from p2pnb.errors import P2PError, PeerUnreachable
+from p2pnb.peer.cause import CAUSE
+from p2pnb.peer.report import Report
+from p2pnb.peer.requests import Done, Outcome
+from p2pnb.wire.contact import Contact
+from p2pnb.wire.messages import Nearest, Reply, Request, Stored, to_datum
+from p2pnb.wire.sexp import written
+
+# What a reply is worth: True ends the search, False says that the peer lied, None that it named others.
+Judge = Callable[[Contact, Reply], bool | None]
+
+# Why a dial failed, as opposed to a link that was there and broke: only a dial is charged to whoever named the address.
+DIAL_FAILURES = frozenset({"refused", "timeout", "not-a-peer", "other-network", "wrong-uid", "self", "unreachable"})
+
+
+class Asker(Protocol):
+    """Whoever sends the requests: a peer."""
+
+    loop: asyncio.AbstractEventLoop
+    clock: Callable[[], float]
+
+    def ask(self, whom: Contact, request: Request, done: Done, datum: Any = None, cause: str | None = None) -> None: ...
+
+
+class _Driver(ABC):
+    """A future, a timer and a guard against being pumped while pumping."""
+
+    def __init__(self, asker: Asker) -> None:
+        self._ask = asker.ask
+        self._cause = CAUSE.get()  # callbacks run in whatever context a reply arrives in
+        self._loop = asker.loop
+        self._clock = asker.clock
+        self._future: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._over = False
+
+    async def run(self) -> None:
+        self._pump()
+        try:
+            if not self._over:
+                self._future = self._loop.create_future()
+                await self._future
+        finally:
+            self._over = True
+            if self._timer is not None:
+                self._timer.cancel()
+
+    @abstractmethod
+    def _pump(self) -> None:
+        """Asks whoever is to be asked now, and ends when there is nothing to wait for."""
+
+    def _end(self) -> None:
+        self._over = True
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    def _wake_at(self, when: float | None) -> None:
+        if when is None or self._over or (self._timer is not None and self._timer.when() <= when):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(max(when - self._clock(), 0.0), self._awake)
+
+    def _awake(self) -> None:
+        self._timer = None
+        if not self._over:
+            self._pump()
+
+
+class Search(_Driver):
+    """Drives one `Lookup` with `request`, the same for everybody asked."""
+
+    def __init__(
+        self,
+        asker: Asker,
+        lookup: Lookup,
+        request: Request,
+        judge: Judge | None = None,
+    ) -> None:
+        super().__init__(asker)
+        self.lookup = lookup
+        self.result: Reply | None = None
+        self._request = request
+        self._datum = written(to_datum(request))
+        self._judge = judge
+
+    def _pump(self) -> None:
+        lookup, now = self.lookup, self._clock()
+        while (chosen := lookup.next(now)) is not None:
+            self._ask(chosen, self._request, self._answered, self._datum, self._cause)
+        if lookup.finished:
+            self._end()
+        else:
+            self._wake_at(lookup.wake(now))
+
+    def _answered(self, contact: Contact, outcome: Outcome) -> None:
+        if self._over:
+            return
+        lookup, now = self.lookup, self._clock()
+        if isinstance(outcome, Nearest):
+            lookup.replied(contact, outcome.contacts, now)
+        elif isinstance(outcome, P2PError):
+            lookup.failed(contact, now, dialled=isinstance(outcome, PeerUnreachable) and outcome.reason in DIAL_FAILURES)
+        elif self._judge is not None and self._judge(contact, outcome):
+            self.result = outcome
+            lookup.found(contact, now)
+        else:
+            lookup.failed(contact, now, dialled=False)
+        self._pump()
+
+
+class Replication(_Driver):
+    """Writes one record to the first `wanted` of `candidates` that take it, going on to the next for each that does not.
+
+    A replica that is silent for longer than `patience` is not waited for: the next candidate is asked as well, and
+    whichever answers first counts.
+    """
+
+    def __init__(
+        self,
+        asker: Asker,
+        candidates: Iterable[Contact],
+        request: Request,
+        report: Report,
+        wanted: int,
+        patience: float,
+    ) -> None:
+        super().__init__(asker)
+        self.acknowledged: list[Contact] = []
+        self._candidates = list(candidates)
+        self._request = request
+        self._datum = written(to_datum(request))
+        self._report = report
+        self._wanted = wanted
+        self._patience = patience
+        self._asked: dict[Contact, float] = {}
+
+    def _pump(self) -> None:
+        now = self._clock()
+        slow = sum(1 for since in self._asked.values() if now - since >= self._patience)
+        while self._candidates and len(self.acknowledged) + len(self._asked) - slow < self._wanted:
+            contact = self._candidates.pop(0)
+            self._asked[contact] = now
+            self._ask(contact, self._request, self._answered, self._datum, self._cause)
+        enough = len(self.acknowledged) >= self._wanted
+        exhausted = not self._candidates and len(self._asked) == slow and (self.acknowledged or not slow)
+        if enough or exhausted:
+            self._end()
+        else:
+            waits = [since + self._patience for since in self._asked.values() if now - since < self._patience]
+            self._wake_at(min(waits, default=None))
+
+    def _answered(self, contact: Contact, outcome: Outcome) -> None:
+        self._asked.pop(contact, None)
+        if isinstance(outcome, Stored) and outcome.accepted:
+            self._report.stored += 1
+            self.acknowledged.append(contact)
+        elif isinstance(outcome, Stored):
+            self._report.refused += 1
+        else:
+            self._report.failed += 1
+        if not self._over:
+            self._pump()
+
+
+class Survey(_Driver):
+    """Asks each of `contacts` the same, and ends when all have answered or failed, or `quorum` have and the rest is slow."""
+
+    def __init__(
+        self,
+        asker: Asker,
+        contacts: Iterable[Contact],
+        request: Request,
+        quorum: int,
+        patience: float,
+    ) -> None:
+        super().__init__(asker)
+        self.answers: list[tuple[Contact, Reply]] = []
+        self.failed: list[tuple[Contact, P2PError]] = []
+        self._contacts = list(contacts)
+        self._request = request
+        self._quorum = quorum
+        self._patience = patience
+        self._left = len(self._contacts)
+        self._since: float | None = None
+
+    def _pump(self) -> None:
+        now = self._clock()
+        if self._since is None:
+            self._since = now
+            datum = written(to_datum(self._request))
+            for contact in self._contacts:
+                self._ask(contact, self._request, self._answered, datum, self._cause)
+        slow = now - self._since >= self._patience
+        if not self._left or (slow and len(self.answers) >= self._quorum):
+            self._end()
+        elif not slow:
+            self._wake_at(self._since + self._patience)
+
+    def _answered(self, contact: Contact, outcome: Outcome) -> None:
+        self._left -= 1
+        if isinstance(outcome, P2PError):
+            self.failed.append((contact, outcome))
+        else:
+            self.answers.append((contact, outcome))
+        if not self._over:
+            self._pump()
+
+
+class Patience:
+    """How long a silent peer is waited for before its slot is given away: Jacobson's estimate of a late reply (RFC 6298).
+
+    A request is still answered up to its 5 s; patience only decides when to ask somebody else as well.
+    """
+
+    LEAST, MOST, FIRST = 0.05, 2.5, 1.0
+
+    def __init__(self) -> None:
+        self._mean: float | None = None
+        self._deviation = 0.0
+
+    @property
+    def seconds(self) -> float:
+        if self._mean is None:
+            return self.FIRST
+        return min(max(self._mean + 4 * self._deviation, self.LEAST), self.MOST)
+
+    def observe(self, rtt: float) -> None:
+        if self._mean is None:
+            self._mean, self._deviation = rtt, rtt / 2
+        else:
+            self._deviation += 0.25 * (abs(rtt - self._mean) - self._deviation)
+            self._mean += 0.125 * (rtt - self._mean)

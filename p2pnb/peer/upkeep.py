@@ -1,0 +1,144 @@
+"""What a peer does unasked, so that records outlive the peers that hold them (the Kademlia paper, sections 2.3 and 2.5).
+
+- Buckets in which nothing was looked up for an hour are refreshed by a lookup, one at a time. The far buckets that a quick
+  join left empty are filled the same way, `idle` seconds apart, and only while this peer has nothing else to do.
+- Every hour, at a moment of its own, a peer renews what it published itself, and hands on what it holds for others to
+  the peers that are nearest now, unless somebody handed it the same within the hour: so one of the replicas does the work.
+- A newcomer that is among the nearest to a record held here is given it, by the two nearest that hold it.
+- A record to whose key 20 peers are nearer is given away, and forgotten only once all its replicas have acknowledged it.
+- What is 24 hours old is forgotten.
+
+A hand-over carries the record's age, so nothing lives longer by being moved. All times come from the peer's own clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from contextvars import Context
+
+from p2pnb import spec
+from p2pnb.dht.store import Put, key_of_request
+from p2pnb.errors import P2PError
+from p2pnb.peer.core import Core
+from p2pnb.peer.report import Report
+from p2pnb.wire.contact import Contact
+from p2pnb.wire.messages import Peers
+
+TICK = 60.0  # seconds between looks at what is due
+SOON = 1.0  # a newcomer is given its records after this long, in case more come
+SCAN = 200  # records that are looked at in one go
+HANDERS = 2  # how many of a record's holders give it to a newcomer
+
+
+class Upkeep:
+    """The unasked work of one peer. `idle` is the pace of filling far buckets, in seconds; `stop()` ends it."""
+
+    def __init__(self, peer: Core, idle: float = 5.0) -> None:
+        self.idle = idle
+        self._peer = peer
+        self._newcomers: dict[int, Contact] = {}
+        self._heard: dict[int, float] = {}
+        self._to_fill: list[int] = []
+        self._republish_at = peer.clock() + spec.REPUBLISH * peer.rng.uniform(0.5, 1.0)
+        self._wake = asyncio.Event()
+        self._task = peer.loop.create_task(self._run(), name="upkeep", context=Context())
+
+    def stop(self) -> None:
+        self._task.cancel()
+
+    def fill_far_buckets(self) -> None:
+        """Begins to fill the buckets that a join by self-lookup left: soon, and gently."""
+        self._to_fill = list(self._peer.table.far_buckets())
+        self._peer.rng.shuffle(self._to_fill)
+        self._wake.set()
+
+    def newcomer(self, contact: Contact) -> None:
+        """A peer that was not in the table before: it may be nearer to records that are held here."""
+        if contact.uid is not None and len(self._peer.store):
+            self._newcomers[contact.uid] = contact
+            self._wake.set()
+
+    def heard(self, key: int) -> None:
+        """Another replica handed this record on."""
+        self._heard[key] = self._peer.clock()
+
+    async def _run(self) -> None:
+        while True:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self.idle if self._to_fill else TICK)
+            if self._newcomers:
+                await asyncio.sleep(SOON)
+            self._wake.clear()
+            try:
+                await self._work()
+            except P2PError:
+                continue  # nobody to be reached at the moment; what is due stays due
+            except Exception as error:  # a mistake of ours: said aloud, and upkeep goes on
+                self._peer.loop.call_exception_handler({"message": "upkeep failed", "exception": error})
+
+    async def _work(self) -> None:
+        peer, now = self._peer, self._peer.clock()
+        peer.store.expire(now)
+        newcomers, self._newcomers = list(self._newcomers.values()), {}
+        if newcomers:
+            await self._welcome(newcomers)
+        if self._to_fill:
+            if not len(peer.requests):
+                await self._refresh(self._to_fill.pop())
+            return
+        for bucket in peer.table.due(now)[:1]:
+            await self._refresh(bucket)
+        if now >= self._republish_at:
+            self._republish_at = now + spec.REPUBLISH * peer.rng.uniform(0.9, 1.1)
+            await self.republish()
+
+    async def _refresh(self, bucket: int) -> None:
+        target = self._peer.table.random_in(bucket, self._peer.rng)
+        await self._peer.search(target, Peers(target), want=self._peer.k)
+
+    async def republish(self) -> None:
+        """Renews what this peer published, then hands on what it holds and nobody else handed on within the hour."""
+        peer = self._peer
+        for request in list(peer.published.values()):
+            await self._write(key_of_request(request), request)
+        for key in peer.store.keys():
+            now = peer.clock()
+            if now - self._heard.get(key, -spec.REPUBLISH) >= spec.REPUBLISH * 0.9:
+                await self._hand_on(key, now)
+        self._heard = {key: then for key, then in self._heard.items() if peer.clock() - then < spec.REPUBLISH}
+
+    async def _hand_on(self, key: int, now: float) -> None:
+        record = self._peer.store.record(key, now)
+        if record is None:
+            return
+        outgrown = self._peer.table.nearer(key, self._peer.own, now) >= spec.ACCEPTORS
+        everywhere = True
+        for request in record.requests:
+            report = await self._write(key, request)
+            everywhere = everywhere and report.stored >= report.wanted > 0
+        if outgrown and everywhere:
+            self._peer.store.drop(key)
+
+    async def _write(self, key: int, request: Put) -> Report:
+        report = Report("upkeep", "upkeep")
+        with contextlib.suppress(P2PError):
+            await self._peer.replicate(key, request, report)
+        return report
+
+    async def _welcome(self, newcomers: list[Contact]) -> None:
+        """Gives newcomers the records to which they are among the nearest, where this peer is one of those to do it."""
+        peer = self._peer
+        for count, key in enumerate(peer.store.keys()):
+            if count % SCAN == SCAN - 1:
+                await asyncio.sleep(0)
+            near = peer.table.nearest(key, peer.replication + 1)
+            for newcomer in newcomers:
+                if newcomer not in near[: peer.replication]:
+                    continue
+                others = [each for each in near if each not in newcomers and each.uid is not None]
+                rank = sum(1 for each in others if (each.uid or 0) ^ key < peer.own ^ key)
+                record = peer.store.record(key, peer.clock()) if rank < HANDERS else None
+                for request in record.requests if record else ():
+                    with contextlib.suppress(P2PError):
+                        await peer.requests.reply(newcomer, request)

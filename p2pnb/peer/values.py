@@ -1,0 +1,82 @@
+"""The draft's distributed-hash-table procedures: `peer-set` and `peer-ref`. A value lives under its own SHA-256."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from p2pnb import spec
+from p2pnb.errors import NotFound, ValueTooLarge
+from p2pnb.peer.core import Core
+from p2pnb.uid import Key, as_key, key_of
+from p2pnb.wire.contact import Contact
+from p2pnb.wire.messages import Ref, Reply, Set, Value
+
+
+class Values(Core):
+    """`set` and `ref`."""
+
+    async def set(self, value: bytes) -> Key:
+        """Stores `value` at the `replication` peers nearest to its SHA-256, and returns that key (the draft, `peer-set`).
+
+        Up to 249,996 bytes. Raises `ValueTooLarge`, `StoreFull` when no replica took it, `PeerUnreachable` when none
+        could be reached. How many took it is in `peer.last.stored`.
+        """
+        value = as_value(value)
+        report = self._begin("set")
+        key = key_of(value)
+        await self.replicate(key.int, Set(value), report)
+        self.published[key] = Set(value)
+        return key
+
+    async def ref(self, key: bytes | str) -> bytes:
+        """The value whose SHA-256 is `key` (the draft, `peer-ref`). It is checked; a peer that sends another one is passed over.
+
+        Raises `NotFound` when no peer that could be reached has it.
+        """
+        report = self._begin("ref")
+        wanted = as_key(key)
+        held = self.store.values.get(wanted.int, self.clock())
+        if held is not None:
+            report.facts["held"] = "by this peer itself"
+            return held
+
+        def judge(_: Contact, reply: Reply) -> bool:
+            return isinstance(reply, Value) and key_of(reply.value) == wanted
+
+        search = await self.search(wanted.int, Ref(wanted.int), want=self.replication, judge=judge)
+        report.facts["asked"] = search.lookup.rpcs
+        if not isinstance(search.result, Value):
+            raise NotFound(
+                f"no value under {wanted!r}: the {len(search.lookup.nearest)} nearest peers that answered do not have it. "
+                "It was never set, has expired after 24 h, or all its holders are gone"
+            )
+        return search.result.value
+
+
+def as_value(value: Any) -> bytes:
+    """`value` as bytes that fit into one message."""
+    if isinstance(value, str):
+        raise TypeError(f"a value is bytes, not str: write {value[:20]!r}.encode()")
+    if hasattr(value, "__await__"):
+        raise TypeError("a value is bytes, and this call has not been awaited yet: write `await` before it")
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise TypeError(f"a value is bytes, not {type(value).__name__}")
+    octets = bytes(value)
+    if len(octets) > spec.MAX_VALUE:
+        raise ValueTooLarge(
+            f"a value is at most {spec.MAX_VALUE:,} bytes, not {len(octets):,}: "
+            "split it, set the parts, and set the list of their keys"
+        )
+    return octets
+
+
+def as_record_value(value: Any) -> bytes:
+    """`value` as the 32 bytes that bags and namespaces hold."""
+    if isinstance(value, (bytes, bytearray, memoryview)) and len(value) == spec.RECORD_VALUE:
+        return bytes(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        raise ValueError(
+            f"bags and namespaces hold values of {spec.RECORD_VALUE} bytes, not {len(value)}: "
+            "set the bytes first and use their key, key = await node.set(b'...')"
+        )
+    return as_key(value, "a value of a bag or namespace")
