@@ -104,7 +104,7 @@ _NODE = Column("node", COUNT, "node")
 _ID, _UID = Column("id", TEXT, "uid", abbreviated), Column("uid", TEXT, "uid", full_hex)
 _IP, _PORT = Column("ip", TEXT, "ip"), Column("port", "int32", "port")
 _PEER = Column("peer", MAYBE, "peer", position)
-_AGE, _RTT = Column("age_s", NUMBER, "age"), Column("rtt_ms", NUMBER, "rtt", milliseconds)
+_AGE, _RTT = Column("age_s", NUMBER, "age_s"), Column("rtt_ms", NUMBER, "rtt", milliseconds)
 _BYTES = (Column("bytes_out", COUNT, "bytes_out"), Column("bytes_in", COUNT, "bytes_in"))
 
 
@@ -123,7 +123,7 @@ SCHEMAS: dict[str, Schema] = {
         Column("dialled", FLAG, "dialled"), Column("cached", FLAG, "cached"), _UID,
     )),
     "values": Schema(_NODE, (
-        Column("id", TEXT, "key", abbreviated), Column("size_bytes", COUNT, "size"), _AGE, Column("expires_s", NUMBER, "expires"),
+        Column("id", TEXT, "key", abbreviated), Column("size_bytes", COUNT, "size"), _AGE, Column("expires_s", NUMBER, "expires_s"),
         Column("key", TEXT, "key", full_hex),
     )),
     "bag": Schema(Column("rank", COUNT, ""), (
@@ -178,22 +178,22 @@ def nodes(rows: Iterable[Row]) -> Frame:
 def routing(rows: Iterable[Row]) -> Frame:
     """One row a contact in a table or replacement cache, by bucket (shared prefix in bits).
 
-    Rows: `node bucket uid peer ip port age rtt failures dialled cached`; `peer` is the contact's position where it is a
-    node of this cluster, else None or -1; `age` and `rtt` in seconds, None when not known.
+    Rows: `node bucket uid peer ip port age_s rtt failures dialled cached`; `peer` is the contact's position where it is a
+    node of this cluster, else None or -1; `age_s` and `rtt` in seconds, None when not known.
     """
     return _frame("routing", sorted(rows, key=lambda row: (row["node"], row["bucket"], row["cached"])))
 
 
 def values(rows: Iterable[Row]) -> Frame:
-    """One row a stored copy of a value. Rows: `node key size age expires`, the last two in seconds."""
+    """One row a stored copy of a value. Rows: `node key size age_s expires_s`."""
     return _frame("values", rows)
 
 
 def bag(rows: Iterable[Row]) -> Frame:
     """One row a value of one bag, most publishers first.
 
-    Rows: one for each node and value that it lists: `node value publishers age`; `publishers` are the uids that the node
-    counts, `age` is in seconds. The frame counts each publisher once (`publishers`), the nodes that list the value (`holders`), and
+    Rows: one for each node and value that it lists: `node value publishers age_s`; `publishers` are the uids that the
+    node counts. The frame counts each publisher once (`publishers`), the nodes that list the value (`holders`), and
     says what share of the nodes that hold the bag that is (`agreement`, 0 to 1); `age_s` is the youngest copy's.
     """
     copies: dict[int, list[Row]] = {}
@@ -205,20 +205,17 @@ def bag(rows: Iterable[Row]) -> Frame:
         {
             "value": value,
             "publishers": len({publisher for row in rows_of for publisher in row["publishers"]}),
-            "age": min(row["age"] for row in rows_of),
+            "age_s": min(row["age_s"] for row in rows_of),
             "holders": len({row["node"] for row in rows_of}),
             "agreement": len({row["node"] for row in rows_of}) / len(everyone),
         }
         for value, rows_of in copies.items()
     ]
-    return _frame("bag", sorted(merged, key=lambda row: (-row["publishers"], -row["holders"], row["age"], row["value"])))
+    return _frame("bag", sorted(merged, key=lambda row: (-row["publishers"], -row["holders"], row["age_s"], row["value"])))
 
 
 def namespaces(rows: Iterable[Row]) -> Frame:
-    """One row a stored version of a signed entry. Rows: `node public_key key sequence value signature age`.
-
-    `signature` is 64 bytes, `age` in seconds.
-    """
+    """One row a stored version of a signed entry. Rows: `node public_key key sequence value signature age_s`; the signature is 64 bytes."""
     return _frame("namespaces", rows)
 
 

@@ -1,148 +1,287 @@
 """The pictures: plain data in, one self-contained SVG string out.
 
-Four views of a network: the trie of all uids, a lookup in time, a routing table, a bag. Each says in its marks what a
-frame says in numbers; `svg` has the theme and marks, `trie` the layout. Nothing here asks a node, a clock or chance
-for anything, so the same rows always give the same bytes.
+Four views of a network: the trie of all uids (`trie`, its own file), a lookup in time, a routing table, a bag. Each says in marks
+what a frame says in numbers; `svg` has the theme and the marks. Nothing here asks a node, a clock or chance for anything,
+so the same rows always give the same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from p2pnb import spec
-from p2pnb.uid import short
+from p2pnb.uid import BITS, common_prefix_length, short
 from p2pnb.views import svg
-from p2pnb.views.trie import Trie, layout
+from p2pnb.views.svg import number as n
+from p2pnb.views.trie import trie
+
+__all__ = ["bag", "lookup", "routing_table", "trie"]
 
 Row = Mapping[str, Any]
+At = tuple[float, float]
 
-WIDTH = 960.0
+# --- a lookup in time -------------------------------------------------------------------------------------------------
 
-LIVE, DEAD = ("ring", svg.BLUE, "live"), ("cross", svg.GREY, "dead")
-HOLDER, KEY, CHOSEN = ("disc", svg.VERMILLION, "has the record"), ("diamond", svg.PURPLE, "key"), ("square", svg.GREEN, "this node")
-
-
-def _name(row: Row) -> str:
-    return f"#{row['node']} · {short(row['uid'])}"
-
-
-# --- the trie of all uids ---------------------------------------------------------------------------------------------
+STEPS = {
+    "asked": ("ring", svg.BLUE, "asked"),
+    "replied": ("disc", svg.BLUE, "replied"),
+    "slow": ("triangle", svg.ORANGE, "slow: its slot given away"),
+    "failed": ("cross", svg.VERMILLION, "failed"),
+    "found": ("star", svg.GREEN, "had the record"),
+}
 
 
-def trie(
-    nodes: Iterable[Row],
-    edges: Iterable[tuple[int, int]] = (),
-    *,
-    holders: Collection[int] = (),
-    key: int | None = None,
-    chosen: int | None = None,
-    width: float = WIDTH,
-) -> str:
-    """The binary trie of all nodes, leaves from left to right by uid.
+def lookup(rows: Iterable[Row], target: int, *, own: int | None = None, width: float = 960.0, height: float = 380.0) -> str:
+    """A lookup: to the right time in milliseconds, upwards the bits that a contact shares with the target.
 
-    `nodes` are rows with `node`, `uid` and `alive`; `edges` are pairs of positions, drawn as arcs; `holders` and `chosen` are
-    positions; `key` is marked where it falls among the uids. Nodes are named while there is room.
+    `rows` are those of `frames.lookup`: `time event uid peer hop told_by`, with `time` in seconds on any clock. A contact is a bar from
+    asking to its reply, and a thin line comes from the reply that named it. Within a bucket a nearer contact
+    stands higher: the height is 256 - log2(distance). `own` is the uid of whoever looks.
     """
-    rows = sorted(nodes, key=lambda row: (row["uid"], row["node"]))
-    tree = layout([row["uid"] for row in rows] + ([] if key is None else [key]))
-    drawing = _TrieDrawing(rows, tree, width)
-    marks = [drawing.leaf(row, _kind(row, holders, chosen)) for row in rows]
-    dead = sum(not row["alive"] for row in rows)
-    shown = [LIVE] + [DEAD] * (dead > 0) + [HOLDER] * bool(holders) + [CHOSEN] * (chosen is not None) + [KEY] * (key is not None)
-    parts = [
-        drawing.scale(),
-        drawing.branches(None if key is None else key),
-        drawing.arcs(edges),
-        *marks,
-        drawing.key(key) if key is not None else "",
-        drawing.names({*holders, *(() if chosen is None else (chosen,))}),
-        svg.legend(shown, drawing.left, 18),
-    ]
-    title = f"{len(rows)} nodes by uid" + (f", {dead} of them dead" if dead else "")
-    about = "The binary trie of the uids of all nodes: two nodes are as near as their lowest common branch is low."
-    return svg.picture(width, drawing.height, title, about, parts)
+    steps = sorted(rows, key=lambda row: row["time"])
+    drawing = _LookupDrawing([row for row in steps if row["uid"] is not None], target, own, width, height)
+    seen = [STEPS[event] for event in STEPS if any(row["event"] == event for row in steps)]
+    asked = len({row["uid"] for row in steps if row["event"] == "asked"})
+    title = f"A lookup of {short(target)}: {asked} contacts asked in {drawing.duration:.3g} ms"
+    about = "Contacts asked over time, higher where they share more leading bits with the target; lines come from whoever named them."
+    legend = svg.legend([*seen, *([("square", svg.GREEN, "who looks")] if own is not None else [])], drawing.left, 18)
+    parts = [drawing.axes(), drawing.referrals(), drawing.bars(), drawing.marks(), legend]
+    return svg.picture(width, height, title, about, parts)
 
 
-def _kind(row: Row, holders: Collection[int], chosen: int | None) -> tuple[str, str, str]:
-    if not row["alive"]:
-        return DEAD
-    return CHOSEN if row["node"] == chosen else HOLDER if row["node"] in holders else LIVE
+class _LookupDrawing:
+    """Scales of one lookup picture and the parts that are drawn with them."""
 
+    def __init__(self, steps: list[Row], target: int, own: int | None, width: float, height: float) -> None:
+        self.steps, self.target, self.own = steps, target, own
+        self.left, self.right, self.top, self.bottom = 58.0, width - 46, 46.0, height - 46
+        self.start = steps[0]["time"] if steps else 0.0
+        self.duration = 1000 * (steps[-1]["time"] - self.start) if steps else 0.0
+        heights = [_nearness(row["uid"], target) for row in steps] + ([] if own is None else [_nearness(own, target)])
+        finite = [h for h in heights if h < BITS] or [0.0]
+        self.low, self.high = math.floor(min(finite)), math.ceil(max(finite)) + (max(heights, default=0) >= BITS)
+        self.high = max(self.high, self.low + 1)
+        self.replies: dict[int, At] = {}
+        for row in steps:
+            if row["event"] in {"replied", "found"}:
+                self.replies[row["uid"]] = self.at(row)
 
-class _TrieDrawing:
-    """Coordinates of one trie picture and the parts that are drawn with them."""
+    def x(self, milliseconds: float) -> float:
+        return self.left + (self.right - self.left) * milliseconds / (self.duration or 1.0)
 
-    def __init__(self, rows: list[Row], tree: Trie, width: float) -> None:
-        self.rows, self.tree = rows, tree
-        self.left, self.right = 46.0, width - 12
-        slots = max(1, len(tree.leaves))
-        self.spacing = (self.right - self.left) / slots
-        self.radius = max(1.7, min(6.5, self.spacing * 0.36))
-        self.step = min(30.0, max(9.0, 330.0 / max(1, len(tree.levels) - 1)))
-        self.top = 42.0
-        self.bottom = self.top + self.step * max(1, len(tree.levels) - 1)
-        self.height = self.bottom + 58
-        self.at = {row["node"]: self._point(tree.leaves[row["uid"]].x, tree.leaves[row["uid"]].depth) for row in rows}
+    def y(self, uid: int) -> float:
+        share = (min(_nearness(uid, self.target), self.high) - self.low) / (self.high - self.low)
+        return self.bottom - (self.bottom - self.top) * share
 
-    def _point(self, x: float, depth: int) -> tuple[float, float]:
-        return self.left + x * (self.right - self.left), self.top + self.step * self.tree.level(depth)
+    def at(self, row: Row) -> At:
+        return self.x(1000 * (row["time"] - self.start)), self.y(row["uid"])
 
-    def scale(self) -> str:
-        """Faint lines, one a level (or every other), with the number of bits shared above them."""
-        every = 1 if self.step >= 14 else 2
+    def axes(self) -> str:
+        """Bits to the left, milliseconds below, a faint line a bit."""
         lines, labels = [], []
-        for index, depth in enumerate(self.tree.levels[::every]):
-            y = self.top + self.step * index * every
-            lines.append(f"M{svg.number(self.left)} {svg.number(y)}H{svg.number(self.right)}")
-            labels.append(svg.text(self.left - 8, y + 4, depth, kind="soft", anchor="end", size=11))
-        caption = svg.text(13, (self.top + self.bottom) / 2, "bits shared", kind="soft", anchor="middle", turn=-90, size=11)
-        return f'<path class="faint" stroke="#ddd" fill="none" d="{"".join(lines)}"/>' + "".join(labels) + caption
+        every = max(1, math.ceil((self.high - self.low) / 14))
+        for bits in range(self.low, self.high + 1, every):
+            y = self.bottom - (self.bottom - self.top) * (bits - self.low) / (self.high - self.low)
+            lines.append(f"M{n(self.left)} {n(y)}H{n(self.right + 34)}")
+            labels.append(svg.text(self.left - 10, y + 4, bits, kind="soft", anchor="end", size=11))
+        for tick in ticks(self.duration or 1.0):
+            lines.append(f"M{n(self.x(tick))} {n(self.bottom)}v5")
+            labels.append(svg.text(self.x(tick), self.bottom + 18, f"{tick:g}", kind="soft", anchor="middle", size=11))
+        labels.append(svg.text(14, (self.top + self.bottom) / 2, "bits shared with the target", kind="soft", anchor="middle", turn=-90, size=11))
+        labels.append(svg.text((self.left + self.right) / 2, self.bottom + 36, "time (ms)", kind="soft", anchor="middle", size=11))
+        return f'<path class="faint" stroke="#ddd" fill="none" d="{"".join(lines)}"/>' + "".join(labels)
 
-    def branches(self, key: int | None) -> str:
-        """All edges of the tree; that down to the key dashed; the bits beside the uppermost."""
-        solid, dashed, bits = [], [], []
-        for edge in self.tree.edges:
-            (x1, y1), (x2, y2) = self._point(edge.upper.x, edge.upper.depth), self._point(edge.lower.x, edge.lower.depth)
-            path = f"M{svg.number(x1)} {svg.number(y1)}L{svg.number(x2)} {svg.number(y2)}"
-            (dashed if key is not None and edge.lower is self.tree.leaves[key] else solid).append(path)
-            if abs(x2 - x1) > 40 and self.tree.level(edge.lower.depth) <= 3:
-                bits.append(svg.text((x1 + x2) / 2 + (8 if edge.bit else -8), (y1 + y2) / 2 - 2, edge.bit, kind="soft", anchor="middle", size=11))
-        thick = svg.number(max(0.6, min(1.4, self.spacing / 12)))
-        drawn = f'<path class="line" stroke="#aaa" fill="none" stroke-width="{thick}" d="{"".join(solid)}"/>'
-        if dashed:
-            drawn += f'<path stroke="{svg.PURPLE}" fill="none" stroke-width="1.5" stroke-dasharray="4 3" d="{"".join(dashed)}"/>'
-        return drawn + "".join(bits)
-
-    def arcs(self, edges: Iterable[tuple[int, int]]) -> str:
-        """An arc below the leaves for each pair of positions."""
-        paths = []
-        for one, other in edges:
-            if one not in self.at or other not in self.at:
+    def referrals(self) -> str:
+        """From the reply that named a contact to the moment when it was asked; from the start for those of the own table."""
+        named, known = [], []
+        for row in self.steps:
+            if row["event"] != "asked":
                 continue
-            (x1, y1), (x2, y2) = self.at[one], self.at[other]
-            sag = max(y1, y2) + 12 + 0.06 * abs(x2 - x1)
-            paths.append(" ".join(["M", *map(svg.number, (x1, y1)), "Q", *map(svg.number, ((x1 + x2) / 2, sag, x2, y2))]))
-        return f'<path stroke="{svg.SKY}" fill="none" stroke-width="1.3" stroke-opacity=".65" d="{"".join(paths)}"/>' if paths else ""
+            x, y = self.at(row)
+            if row["told_by"] in self.replies:
+                x0, y0 = self.replies[row["told_by"]]
+                named.append(f"M{n(x0)} {n(y0)}C{n(x0 + 14)} {n(y0)} {n(x - 14)} {n(y)} {n(x)} {n(y)}")
+            elif self.own is not None:
+                known.append(f"M{n(self.left)} {n(self.y(self.own))}L{n(x)} {n(y)}")
+        dashed = f'<path class="line" stroke="#aaa" fill="none" stroke-dasharray="3 3" d="{"".join(known)}"/>' if known else ""
+        return dashed + (f'<path class="line" stroke="#aaa" fill="none" d="{"".join(named)}"/>' if named else "")
 
-    def leaf(self, row: Row, kind: tuple[str, str, str]) -> str:
-        x, y = self.at[row["node"]]
-        shape, colour, meaning = kind
-        radius = self.radius if kind is LIVE else max(self.radius, 4.5) if kind in (HOLDER, CHOSEN) else max(1.6, self.radius * 0.8)
-        return svg.mark(shape, x, y, radius, colour, f"{_name(row)} · {meaning}")
+    def bars(self) -> str:
+        """For each contact a bar from the first to the last thing that happened with it."""
+        first: dict[int, Row] = {}
+        last: dict[int, Row] = {}
+        for row in self.steps:
+            first.setdefault(row["uid"], row)
+            last[row["uid"]] = row
+        paths: dict[str, list[str]] = {}
+        for uid, row in first.items():
+            (x1, y), (x2, _) = self.at(row), self.at(last[uid])
+            colour = STEPS.get(last[uid]["event"], STEPS["asked"])[1]
+            paths.setdefault(colour, []).append(f"M{n(x1)} {n(y)}H{n(x2)}")
+        drawn = (f'<path stroke="{colour}" d="{"".join(path)}"/>' for colour, path in paths.items())
+        return svg.group(drawn, 'fill="none" stroke-width="3" stroke-opacity=".45" stroke-linecap="round"')
 
-    def key(self, key: int) -> str:
-        point = self.tree.leaves[key]
-        x, y = self._point(point.x, point.depth)
-        return svg.mark("diamond", x, y, max(4.5, self.radius), svg.PURPLE, f"key {short(key)}")
+    def marks(self) -> str:
+        """All steps as marks, and the contacts' names beside their last while there is room."""
+        labels, parts = svg.Labels(10.5), []
+        for row in self.steps:
+            x, y = self.at(row)
+            shape, colour, meaning = STEPS.get(row["event"], ("disc", svg.GREY, row["event"]))
+            peer = "" if row["peer"] is None else f"#{row['peer']} · "
+            hop = "" if row["hop"] is None else f" · hop {row['hop']}"
+            bits = common_prefix_length(row["uid"], self.target)
+            tip = f"{peer}{short(row['uid'])} · {bits} bits{hop} · {meaning} at {1000 * (row['time'] - self.start):.3g} ms"
+            parts.append(svg.mark(shape, x, y, 4.5, colour, tip))
+            labels.keep_clear(x, y, 4)
+        for row in self.steps:
+            if row["event"] in {"replied", "found", "failed"} and row["peer"] is not None:
+                x, y = self.at(row)
+                labels.place(x + 9, y + 4, f"#{row['peer']}")
+        origin = "" if self.own is None else svg.mark("square", self.left, self.y(self.own), 5, svg.GREEN, f"{short(self.own)} looks")
+        return origin + "".join(parts) + "".join(labels.parts)
 
-    def names(self, wanted: Collection[int]) -> str:
-        """Names below the leaves: those wanted first, then all others while there is room."""
-        labels = svg.Labels(11 if self.spacing >= 22 else 9.5)
-        everyone = self.spacing >= 13
-        for row in sorted(self.rows, key=lambda row: row["node"] not in wanted):
-            if everyone or row["node"] in wanted:
-                x, y = self.at[row["node"]]
-                roomy = self.spacing >= 62
-                labels.place(x, y + max(self.radius, 4) + 13, _name(row)[:-5] if roomy else f"#{row['node']}", anchor="middle")
-        return "".join(labels.parts)
+
+def _nearness(uid: int, target: int) -> float:
+    """Bits shared with the target, with a fraction for the place within the bucket; 256 for the target itself."""
+    return BITS - math.log2(uid ^ target) if uid != target else float(BITS)
+
+
+def ticks(span: float, wanted: int = 8) -> list[float]:
+    """Round numbers from 0 to `span`, about as many as wanted, in steps of 1, 2 or 5."""
+    rough = span / wanted
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
+    return [round(step * i, 12) for i in range(int(span / step + 1e-9) + 1)]
+
+
+# --- a routing table --------------------------------------------------------------------------------------------------
+
+FRESH, QUIET = ("square", svg.BLUE, "heard from"), ("box", svg.BLUE, f"silent for {spec.LIVE_WITHIN / 60:.0f} min")
+FAILING, CACHED = ("cross", svg.VERMILLION, "failing"), ("ring", svg.ORANGE, "replacement cache")
+MOST_BUCKETS = 32
+
+
+def routing_table(rows: Iterable[Row], k: int = spec.K, *, own: int | None = None, key: int | None = None) -> str:
+    """One node's routing table: a line for each number of shared bits, with its k slots and its replacement cache.
+
+    `rows` are those of `frames.routing` for one node: `bucket uid peer age_s failures cached`. With `own`, the node's uid, each line begins with
+    the prefix that its contacts have; with `key` too, the line where that key falls is marked.
+    """
+    contacts = sorted(rows, key=lambda row: (row["bucket"], row["cached"]))
+    filled = sorted({row["bucket"] for row in contacts})
+    buckets = list(range(filled[-1] + 1)) if filled and filled[-1] < MOST_BUCKETS else filled
+    wanted = None if own is None or key is None else common_prefix_length(own, key)
+    if wanted is not None and wanted not in buckets:
+        buckets.append(wanted)
+    size, left, top = (32.0 if k <= 8 else 24.0), 200.0, 62.0
+    parts = [
+        svg.legend([FRESH, QUIET, FAILING, CACHED], 14, 18),
+        svg.text(14, 46, "bits shared", kind="soft", size=11),
+        svg.text(92, 46, "prefix", kind="soft", size=11) if own is not None else "",
+        svg.text(left, 46, f"contacts (k = {k})", kind="soft", size=11),
+    ]
+    for line, bucket in enumerate(buckets):
+        y = top + line * (size + 4) + size / 2
+        inside = [row for row in contacts if row["bucket"] == bucket]
+        if bucket == wanted:
+            parts.append(f'<rect x="8" y="{n(y - size / 2 - 2)}" width="{n(left + k * size + 120)}" height="{n(size + 4)}" rx="4" '
+                         f'fill="{svg.PURPLE}" fill-opacity=".25"/>')  # fmt: skip
+        parts += [
+            svg.text(14, y + 4, bucket),
+            _prefix(92, y + 4, own, bucket) if own is not None else "",
+            *_slots(inside, left, y, size, k),
+            svg.text(left + k * size + 100, y + 4, "key", kind="soft") if bucket == wanted else "",
+        ]
+    known = sum(not row["cached"] for row in contacts)
+    height = top + len(buckets) * (size + 4) + 26
+    parts.append(svg.text(14, height - 10, f"{known} contacts; nobody known is nearer", kind="soft", size=11))
+    about = "One line for each number of leading bits that the contacts share with the node; k slots a line, then replacements."
+    return svg.picture(left + k * size + 150, height, f"Routing table: {known} contacts, k = {k}", about, parts)
+
+
+def _prefix(x: float, y: float, own: int, bucket: int) -> str:
+    """The bits that all contacts of a bucket begin with: those of the node, the last one flipped."""
+    bits = f"{own:0{BITS}b}"[: bucket + 1]
+    flipped = "10"[int(bits[-1])]
+    shown = bits[:-1] if bucket <= 9 else "…" + bits[-9:-1]
+    return f'<text x="{n(x)}" y="{n(y)}" class="mono soft" font-size="11">{shown}<tspan class="bold ink">{flipped}</tspan>…</text>'
+
+
+def _slots(contacts: list[Row], left: float, y: float, size: float, k: int) -> list[str]:
+    """The k slots of a bucket, filled from the left, and dots for the contacts that wait for a place."""
+    half = size / 2 - 1.5
+    parts = []
+    main = [row for row in contacts if not row["cached"]]
+    for slot in range(max(k, len(main))):
+        x = left + slot * size + size / 2
+        if slot >= len(main):
+            parts.append(f'<rect class="faint" x="{n(x - half)}" y="{n(y - half)}" width="{n(2 * half)}" height="{n(2 * half)}" rx="3" fill="none" stroke="#ddd"/>')
+            continue
+        row = main[slot]
+        kind = FAILING if row["failures"] else FRESH if row["age_s"] is not None and row["age_s"] <= spec.LIVE_WITHIN else QUIET
+        tip = _contact_tip(row, kind[2])
+        parts.append(svg.mark("square" if kind is FRESH else "box", x, y, half, kind[1], tip))
+        if kind is FAILING:
+            parts.append(svg.mark("cross", x, y, half * 0.55, kind[1], tip))
+        elif row["peer"] is not None and row["peer"] >= 0:
+            parts.append(svg.text(x, y + 3.5, row["peer"], kind="inverse" if kind is FRESH else "", anchor="middle", size=10))
+    waiting = [row for row in contacts if row["cached"]]
+    start = left + max(k, len(main)) * size + 16
+    parts += [svg.mark("ring", start + i * 11, y, 4, svg.ORANGE, _contact_tip(row, CACHED[2])) for i, row in enumerate(waiting[:6])]
+    if len(waiting) > 6:
+        parts.append(svg.text(start + 64, y + 4, f"+{len(waiting) - 6}", kind="soft", size=11))
+    return parts
+
+
+def _contact_tip(row: Row, state: str) -> str:
+    peer = "" if row["peer"] is None or row["peer"] < 0 else f"#{row['peer']} · "
+    age = "" if row["age_s"] is None else f" {row['age_s']:.3g} s ago"
+    return f"{peer}{short(row['uid'])} · {state}{age}" + (f" · {row['failures']} failures" if row["failures"] else "")
+
+
+# --- a bag ------------------------------------------------------------------------------------------------------------
+
+MOST_SQUARES = 48
+
+
+def bag(rows: Iterable[Row]) -> str:
+    """The values of a bag in the order given: a bar for each with a square for every publisher, and who lists it.
+
+    Rows: `value publishers age listed_by of`: 32 bytes, a number of publishers, seconds, and how many of the
+    asked replicas list the value. Bars end at 48 squares with a number.
+    """
+    entries = list(rows)
+    left, line, top = 120.0, 26.0, 30.0
+    longest = min(MOST_SQUARES, max([row["publishers"] for row in entries], default=0))
+    column = left + max(longest, 6) * 13 + 66
+    parts = [
+        svg.text(14, 16, "value", kind="soft", size=11), svg.text(left, 16, "publishers", kind="soft", size=11),
+        svg.text(column, 16, "listed by replicas", kind="soft", size=11), svg.text(column + 150, 16, "newest vote", kind="soft", size=11),
+    ]  # fmt: skip
+    for i, row in enumerate(entries):
+        y, squares = top + i * line + line / 2, min(row["publishers"], MOST_SQUARES)
+        enough = row["listed_by"] >= min(spec.MERGE_QUORUM, row["of"])
+        tip = f"{short(row['value'])} · {row['publishers']} publishers"
+        parts += [
+            svg.text(14, y + 4, short(row["value"]), kind="mono"),
+            *(svg.mark("square" if enough else "box", left + 5 + 13 * s, y, 5, svg.BLUE, tip) for s in range(squares)),
+            svg.text(left + squares * 13 + 8, y + 4, row["publishers"], kind="bold"),
+            *(svg.mark("disc" if r < row["listed_by"] else "ring", column + 5 + 14 * r, y, 4.5, svg.GREEN) for r in range(row["of"])),
+            svg.text(column + 14 * row["of"] + 10, y + 4, f"{row['listed_by']} of {row['of']}", kind="soft"),
+            svg.text(column + 150, y + 4, f"{duration(row['age'])} ago", kind="soft"),
+        ]
+    if not entries:
+        parts.append(svg.text(14, top + 18, "no values", kind="soft"))
+    title = f"A bag of {len(entries)} values"
+    about = "A bar for each value with a square for every publisher; filled circles are the replicas that list it."
+    return svg.picture(column + 240, top + max(1, len(entries)) * line + 12, title, about, parts)
+
+
+def duration(seconds: float) -> str:
+    """A time span in the largest unit that fits: "12 ms", "3.4 s", "5 min", "2.5 h"."""
+    for size, unit in ((3600.0, "h"), (60.0, "min"), (1.0, "s")):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1000:.3g} ms"

@@ -2,17 +2,22 @@
 
 XOR distance is a walk in this tree: two uids are as far apart as their lowest common branch is high, so the nearest to a
 leaf are always its sibling subtree (Maymounkov and Mazières 2002, figure 1). A ring would put 7f… beside 80…, which
-are farthest apart. Leaves stand in the order of their uids at equal spacing; a leaf is as deep as the bits that it takes
+are farthest apart. Leaves stand in the order of their uids at equal spacing, a leaf is as deep as the bits that it takes
 to tell it from all others, and a branch stands midway between its two children. Chains without a fork are one edge.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from p2pnb.uid import BITS, common_prefix_length
+from p2pnb.uid import BITS, common_prefix_length, short
+from p2pnb.views import svg
+from p2pnb.views.svg import number as n
+
+Row = Mapping[str, Any]
 
 MOST_LEVELS = 32
 
@@ -77,3 +82,141 @@ def _place(order: list[int], low: int, high: int, depth: int, leaves: dict[int, 
     branch = Point((left.x + right.x) / 2, fork)
     edges += (Edge(branch, left, 0), Edge(branch, right, 1))
     return branch
+
+
+# --- drawn ------------------------------------------------------------------------------------------------------------
+
+LIVE, DEAD = ("ring", svg.BLUE, "live"), ("cross", svg.GREY, "dead")
+HOLDER, KEY, CHOSEN = ("disc", svg.VERMILLION, "has the record"), ("diamond", svg.PURPLE, "key"), ("square", svg.GREEN, "this node")
+
+
+def trie(
+    nodes: Iterable[Row],
+    edges: Iterable[tuple[int, int]] = (),
+    *,
+    holders: Collection[int] = (),
+    key: int | None = None,
+    chosen: int | None = None,
+    width: float = 960.0,
+) -> str:
+    """The trie of all nodes as an SVG string, leaves from left to right by uid.
+
+    `nodes` are rows with `node`, `uid` and `alive`; `edges` are pairs of positions, drawn as arcs; `holders` and `chosen` are
+    positions; `key` is marked where it falls among the uids. Nodes are named while there is room.
+    """
+    rows = sorted(nodes, key=lambda row: (row["uid"], row["node"]))
+    tree = layout([row["uid"] for row in rows] + ([] if key is None else [key]))
+    drawing = _Drawing(rows, tree, width)
+    dead = sum(not row["alive"] for row in rows)
+    shown = [drawing.live] * (dead < len(rows)) + [DEAD] * (dead > 0) + [HOLDER] * bool(holders)
+    shown += [CHOSEN] * (chosen is not None) + [KEY] * (key is not None)
+    parts = [
+        drawing.scale(),
+        drawing.branches(key),
+        drawing.arcs(edges),
+        drawing.marks(holders, chosen),
+        drawing.key(key),
+        drawing.names({*holders, *(() if chosen is None else (chosen,))}),
+        svg.legend(shown, drawing.left, 18),
+    ]
+    title = f"{len(rows)} nodes by uid" + (f", {dead} of them dead" if dead else "")
+    about = "The binary trie of the uids of all nodes: two nodes are as near as their lowest common branch is low."
+    return svg.picture(width, drawing.lowest + 12, title, about, parts)
+
+
+class _Drawing:
+    """Coordinates of one picture and the parts that are drawn with them."""
+
+    def __init__(self, rows: list[Row], tree: Trie, width: float) -> None:
+        self.rows, self.tree = rows, tree
+        self.left, self.right, self.top = 46.0, width - 12, 42.0
+        self.spacing = (self.right - self.left) / max(1, len(tree.leaves))
+        self.radius = max(1.5, min(6.5, self.spacing * 0.36))
+        self.live = LIVE if self.radius > 3 else ("disc", svg.BLUE, "live")
+        self.step = min(30.0, 330.0 / max(1, len(tree.levels) - 1))
+        self.bottom = self.top + self.step * max(1, len(tree.levels) - 1)
+        self.lowest = self.bottom + 22
+        self.at = {row["node"]: self._point(tree.leaves[row["uid"]]) for row in rows}
+
+    def _point(self, point: Point) -> tuple[float, float]:
+        return self.left + point.x * (self.right - self.left), self.top + self.step * self.tree.level(point.depth)
+
+    def scale(self) -> str:
+        """Faint lines, one a level (or every other), with the number of shared bits beside them."""
+        every = 1 if self.step >= 16 else 2
+        lines, labels = [], []
+        for index in range(0, len(self.tree.levels), every):
+            y = self.top + self.step * index
+            lines.append(f"M{n(self.left)} {n(y)}H{n(self.right)}")
+            labels.append(svg.text(self.left - 8, y + 4, self.tree.levels[index], kind="soft", anchor="end", size=11))
+        caption = svg.text(13, (self.top + self.bottom) / 2, "bits shared", kind="soft", anchor="middle", turn=-90, size=11)
+        return f'<path class="faint" stroke="#ddd" fill="none" d="{"".join(lines)}"/>' + "".join(labels) + caption
+
+    def branches(self, key: int | None) -> str:
+        """All edges of the tree, that down to the key dashed; the bits beside the uppermost."""
+        solid: list[str] = []
+        dashed: list[str] = []
+        bits: list[str] = []
+        for edge in self.tree.edges:
+            (x1, y1), (x2, y2) = self._point(edge.upper), self._point(edge.lower)
+            to_key = key is not None and edge.lower is self.tree.leaves[key]
+            (dashed if to_key else solid).append(f"M{n(x1)} {n(y1)}L{n(x2)} {n(y2)}")
+            if abs(x2 - x1) > 40 and self.tree.level(edge.lower.depth) <= 3:
+                x = (x1 + x2) / 2 + (8 if edge.bit else -8)
+                bits.append(svg.text(x, (y1 + y2) / 2 - 2, edge.bit, kind="soft halo", anchor="middle", size=11))
+        thick = n(max(0.7, min(1.4, self.spacing / 12)))
+        drawn = f'<path class="line" stroke="#aaa" fill="none" stroke-width="{thick}" d="{"".join(solid)}"/>'
+        if dashed:
+            drawn += f'<path stroke="{svg.PURPLE}" fill="none" stroke-width="1.5" stroke-dasharray="4 3" d="{"".join(dashed)}"/>'
+        return drawn + "".join(bits)
+
+    def arcs(self, edges: Iterable[tuple[int, int]]) -> str:
+        """An arc below the leaves for each pair of positions."""
+        paths = []
+        for one, other in edges:
+            if one in self.at and other in self.at:
+                (x1, y1), (x2, y2) = self.at[one], self.at[other]
+                sag = max(y1, y2) + 16 + 0.12 * abs(x2 - x1)
+                self.lowest = max(self.lowest, (y1 + 2 * sag + y2) / 4)
+                paths.append(f"M{n(x1)} {n(y1)}Q{n((x1 + x2) / 2)} {n(sag)} {n(x2)} {n(y2)}")
+        if not paths:
+            return ""
+        return f'<path stroke="{svg.SKY}" fill="none" stroke-width="1.2" stroke-opacity=".7" d="{"".join(paths)}"/>'
+
+    def marks(self, holders: Collection[int], chosen: int | None) -> str:
+        """A mark a node, those that stand out last and on top."""
+        plain: list[str] = []
+        special: list[str] = []
+        for row in self.rows:
+            x, y = self.at[row["node"]]
+            if not row["alive"]:
+                kind, radius = DEAD, max(1.6, self.radius * 0.8)
+            elif row["node"] == chosen or row["node"] in holders:
+                kind, radius = (CHOSEN if row["node"] == chosen else HOLDER), max(4.5, self.radius)
+            else:
+                kind, radius = self.live, self.radius
+            part = svg.mark(kind[0], x, y, radius, kind[1], f"{_name(row)} · {kind[2]}")
+            (special if kind in (CHOSEN, HOLDER) else plain).append(part)
+        return "".join(plain + special)
+
+    def key(self, key: int | None) -> str:
+        if key is None:
+            return ""
+        x, y = self._point(self.tree.leaves[key])
+        return svg.mark("diamond", x, y, max(4.5, self.radius), svg.PURPLE, f"key {short(key)}")
+
+    def names(self, wanted: Collection[int]) -> str:
+        """Names below the leaves: those wanted first, then all others while there is room."""
+        labels = svg.Labels(11 if self.spacing >= 22 else 9.5)
+        for x, y in self.at.values() if self.spacing >= 13 else ():
+            labels.keep_clear(x, y, self.radius - 1)
+        for row in sorted(self.rows, key=lambda row: row["node"] not in wanted):
+            if self.spacing >= 13 or row["node"] in wanted:
+                x, y = self.at[row["node"]]
+                name = _name(row) if self.spacing >= 62 else f"#{row['node']}"
+                labels.place(x, y + max(self.radius, 4) + 13, name, anchor="middle")
+        return "".join(labels.parts)
+
+
+def _name(row: Row) -> str:
+    return f"#{row['node']} · {short(row['uid'])[:4]}"

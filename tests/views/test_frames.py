@@ -24,21 +24,23 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         for n, uid in enumerate(UIDS)
     ],
     "routing": [
-        {"node": 1, "bucket": 0, "uid": UIDS[0], "peer": 0, "ip": "127.0.0.1", "port": 60_000, "age": 1.5, "rtt": 0.002, "failures": 0,
+        {"node": 1, "bucket": 0, "uid": UIDS[0], "peer": 0, "ip": "127.0.0.1", "port": 60_000, "age_s": 1.5, "rtt": 0.002, "failures": 0,
          "dialled": True, "cached": False},
-        {"node": 0, "bucket": 3, "uid": UIDS[3], "peer": -1, "ip": "::1", "port": 9, "age": None, "rtt": None, "failures": 2,
+        {"node": 0, "bucket": 3, "uid": UIDS[3], "peer": -1, "ip": "::1", "port": 9, "age_s": None, "rtt": None, "failures": 2,
          "dialled": False, "cached": True},
     ],
-    "values": [{"node": 3, "key": UIDS[0], "size": 100, "age": 2.0, "expires": 86_398.0}],
-    "bag": [{"node": 3, "value": VALUE, "publishers": {UIDS[0], UIDS[1]}, "age": 2.0}],
+    "values": [{"node": 3, "key": UIDS[0], "size": 100, "age_s": 2.0, "expires_s": 86_398.0}],
+    "bag": [{"node": 3, "value": VALUE, "publishers": {UIDS[0], UIDS[1]}, "age_s": 2.0}],
     "namespaces": [
-        {"node": 3, "public_key": Key(VALUE), "key": UIDS[0], "sequence": 2**63 - 1, "value": VALUE, "signature": bytes(64), "age": 1.0}
+        {"node": 3, "public_key": Key(VALUE), "key": UIDS[0], "sequence": 2**63 - 1, "value": VALUE, "signature": bytes(64), "age_s": 1.0}
     ],
     "traffic": [
-        {"time": 5.0, "node": 0, "peer": 1, "verb": "ref", "outcome": "value", "bytes_out": 10, "bytes_in": 200, "rtt": 0.003, "cause": "ref"}
+        {"time": 5.0, "node": 0, "peer": 1, "verb": "ref", "outcome": "value", "bytes_out": 10, "bytes_in": 200, "rtt": 0.003,
+         "cause": "ref"}
     ],
     "events": [
-        {"time": 5.0, "node": 0, "peer": None, "verb": "ref", "outcome": "timeout", "bytes_out": 10, "bytes_in": 0, "rtt": None, "cause": "ref"}
+        {"time": 5.0, "node": 0, "peer": None, "verb": "ref", "outcome": "timeout", "bytes_out": 10, "bytes_in": 0, "rtt": None,
+         "cause": "ref"}
     ],
     "lookup": [
         {"time": 7.0, "event": "asked", "uid": UIDS[0], "peer": 0, "hop": 0, "told_by": None},
@@ -106,9 +108,9 @@ def test_units() -> None:
 def test_a_bag_counts_each_publisher_and_holder_once() -> None:
     a, b, c = UIDS[:3]
     rows = [
-        {"node": 0, "value": b"x" * 32, "publishers": [a, b], "age": 9.0},
-        {"node": 1, "value": b"x" * 32, "publishers": [b, c], "age": 4.0},
-        {"node": 1, "value": b"y" * 32, "publishers": [c], "age": 1.0},
+        {"node": 0, "value": b"x" * 32, "publishers": [a, b], "age_s": 9.0},
+        {"node": 1, "value": b"x" * 32, "publishers": [b, c], "age_s": 4.0},
+        {"node": 1, "value": b"y" * 32, "publishers": [c], "age_s": 1.0},
     ]
     frame = frames.bag(rows)
     assert frame["value"].tolist() == [(b"x" * 32).hex(), (b"y" * 32).hex()]
@@ -119,7 +121,7 @@ def test_a_bag_counts_each_publisher_and_holder_once() -> None:
 
 
 def test_traffic_lists_every_verb_of_the_protocol() -> None:
-    assert frames.VERBS == tuple(messages.VERBS.values())
+    assert tuple(messages.VERBS.values()) == frames.VERBS
     frame = frames.traffic([])
     assert frame.index.tolist() == list(frames.VERBS)
     assert frame["count"].sum() == 0
