@@ -12,7 +12,7 @@ Nothing here hides a secret from someone who asks for it: `bytes(secret)` and `s
 from __future__ import annotations
 
 import html
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 
 class Secret:
@@ -61,3 +61,8 @@ class SecretBytes(Secret, bytes):
     """Key material: `bytes` that do not show. What is cut from or added to them is ordinary `bytes` again."""
 
     __slots__ = ()
+
+    def __new__(cls, octets: bytes = b"") -> Self:
+        if isinstance(octets, int):  # bytes(32) would be a key of 32 zeros
+            raise TypeError("key material is made from bytes, not from an int")
+        return bytes.__new__(cls, octets)

@@ -20,6 +20,7 @@ from functools import lru_cache
 
 from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
 from nacl.exceptions import BadSignatureError
+from nacl.signing import SigningKey
 
 from p2pnb.secret import SecretBytes
 from p2pnb.spec import MAX_SEQUENCE, NAMESPACE_CONTEXT, PUBLIC_KEY, RECORD_VALUE, SIGNATURE
@@ -38,14 +39,14 @@ def signed_bytes(network: str, public_key: bytes, key: int, sequence: int, value
     return b"".join((_context(network), public_key, key.to_bytes(BYTES, "big"), sequence.to_bytes(8, "big"), value))
 
 
-def sign(private_key: bytes, network: str, key: int, sequence: int, value: bytes) -> bytes:
-    """The signature, 64 bytes, by the author whose private key is this 32-byte seed.
+def sign(private_key: bytes | SigningKey, network: str, key: int, sequence: int, value: bytes) -> bytes:
+    """The signature, 64 bytes, by the author whose private key is this 32-byte seed or `SigningKey`.
 
     Raises `ValueError` for a seed of another length, and as `signed_bytes` does.
     """
-    private_key = SecretBytes(private_key)
-    public_key = public_key_of(private_key)
-    return crypto_sign(signed_bytes(network, public_key, key, sequence, value), _expanded(private_key))[:SIGNATURE]
+    private_key = _expanded(SecretBytes(bytes(private_key)))
+    message = signed_bytes(network, private_key[BYTES:], key, sequence, value)
+    return crypto_sign(message, private_key)[:SIGNATURE]
 
 
 def verify(public_key: bytes, signature: bytes, network: str, key: int, sequence: int, value: bytes) -> bool:

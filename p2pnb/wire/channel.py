@@ -129,6 +129,8 @@ class NoiseChannel(Secret):
             raise RemoteProtocolError("the connection ended inside a message")
 
     def _take(self, data: bytes) -> tuple[bytes, list[bytes]]:
+        if self._opening is None and self._handshake is None:
+            raise RemoteProtocolError("this channel has ended")
         buffer = self._buffer
         if buffer:
             buffer += data
@@ -157,11 +159,9 @@ class NoiseChannel(Secret):
 
     def _check(self, size: int) -> None:
         """Refuses a length that nothing honest has, before anything is kept for it."""
-        if self._opening is not None:
+        if self._handshake is None:
             if not MIN_RECORD <= size <= MAX_RECORD:
                 raise RemoteProtocolError(f"a record of {size} bytes")
-        elif self._handshake is None:
-            raise RemoteProtocolError("this channel has ended")
         else:
             low, high = _SIZES[self._handshake.step]
             if not low <= size <= high:

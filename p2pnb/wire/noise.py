@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from typing import Self
 
 from nacl.bindings import crypto_aead_chacha20poly1305_ietf_decrypt as aead_decrypt
 from nacl.bindings import crypto_aead_chacha20poly1305_ietf_encrypt as aead_encrypt
@@ -62,12 +63,12 @@ class KeyPair(Secret):
         self.public: bytes = crypto_scalarmult_base(private)
 
     @classmethod
-    def generate(cls) -> KeyPair:
+    def generate(cls) -> Self:
         """A new pair from the operating system's randomness."""
         return cls(SecretBytes(randombytes(KEY)))
 
     @classmethod
-    def from_seed(cls, seed: bytes) -> KeyPair:
+    def from_seed(cls, seed: bytes) -> Self:
         """The pair whose private key is these 32 bytes. Raises `ValueError` for any other number of bytes."""
         seed = SecretBytes(seed)
         if len(seed) != KEY:
