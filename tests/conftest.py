@@ -1,0 +1,45 @@
+"""What may not be skipped: in CI, a skipped test that carries one of the required markers is a failure.
+
+On a laptop without a Scheme, or without root for network namespaces, those tests skip and say why. Where they must run,
+the environment says so: `P2PNB_REQUIRE` names the markers (`scheme,netns,kernel`; empty: none), and wherever `CI` is set
+all three are required unless it says otherwise. A skip there would be a green run that tested nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+SKIPPABLE = ("scheme", "netns", "kernel")
+
+
+def required() -> frozenset[str]:
+    """The markers whose tests must run here."""
+    listed = os.environ.get("P2PNB_REQUIRE")
+    if listed is None:
+        return frozenset(SKIPPABLE if os.environ.get("CI", "").lower() not in {"", "0", "false"} else ())
+    names = frozenset(name.strip() for name in listed.split(",") if name.strip())
+    if unknown := names.difference(SKIPPABLE):
+        raise pytest.UsageError(f"P2PNB_REQUIRE names {sorted(unknown)}; the markers are {', '.join(SKIPPABLE)}")
+    return names
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turns the skip of a required test, in whichever phase it came, into a failure that carries its reason."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        names = sorted(name for name in required() if item.get_closest_marker(name))
+        if names:
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid} must run here (P2PNB_REQUIRE, or CI, asks for {', '.join(names)}): {reason}"
+    return report
+
+
+def pytest_report_header() -> str:
+    """Says, at the top of each run, which tests may not be skipped."""
+    return f"p2pnb: required here: {', '.join(sorted(required())) or 'nothing'}"
