@@ -1,0 +1,220 @@
+"""What every carrier gives to links: a way to dial and to listen, one coarse timer, turns for big work, a list of who is idle.
+
+A carrier moves bytes between two addresses and knows nothing of what they mean. `dial` gives the protocol a transport at
+once, before the other end has answered: what is written meanwhile goes out when the connection is up, and a connection
+that cannot be had ends with `connection_lost(OSError)`. So nothing here awaits, and no dial needs a task.
+
+Three things are shared by all links of a process, because a thousand nodes with a timer each would be a thousand timers:
+
+- `Sweep`: one timer. Whoever wants to be looked at later enters itself for a time, is looked at in the quarter of a
+  second before it, and decides for itself what is due (a handshake that hangs, a reader that stopped, a link to retire).
+- `Turns`: large messages are read and written one at a time, with the event loop running in between, so that five
+  megabytes that arrive at once hold nobody else up for longer than one of them takes.
+- the links in the order of their last use, where the carrier can only hold so many (`capacity`). Only idle links are closed
+  for want of room.
+
+Time is the loop's: a loop whose clock jumps drives all of this unchanged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+Address = tuple[str, int]
+
+TICK = 0.25  # seconds: how exact the shared timer is
+BIG = 65_536  # bytes: larger messages take turns
+TURN = 0.003  # seconds that the turns of one loop iteration may take before the next one waits
+
+
+class Transport(Protocol):
+    """What a link asks of a connection: the part of `asyncio.Transport` that it uses, and `freeze`.
+
+    It calls its protocol's `pause_writing` as soon as bytes wait to be taken, and `resume_writing` when none do.
+    """
+
+    def write(self, data: bytes) -> None: ...
+    def close(self) -> None:
+        """Sends what waits, then ends the stream in order, and hears the other end out for at most a second."""
+
+    def abort(self) -> None:
+        """Resets the connection."""
+
+    def freeze(self) -> None:
+        """From now on nothing is read or written, and the other end is told nothing."""
+
+    def is_closing(self) -> bool: ...
+    def get_write_buffer_size(self) -> int: ...
+    def get_extra_info(self, name: str, default: Any = None) -> Any: ...
+
+
+class Listener(Protocol):
+    """An open port."""
+
+    port: int
+
+    def freeze(self) -> None:
+        """Accepts nobody any more, though the port stays open."""
+
+    def close(self) -> None: ...
+
+
+class Swept(Protocol):
+    """What can be entered into a `Sweep`."""
+
+    def check(self, now: float) -> None: ...
+
+
+class Sweep:
+    """One timer for everybody."""
+
+    __slots__ = ("_loop", "_next", "_ticks", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._ticks: dict[int, list[Swept]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._next = 0
+
+    def at(self, when: float, what: Swept) -> None:
+        """Has `what.check(now)` called in the TICK seconds before `when` (or a TICK from now, if that is later)."""
+        tick = max(int(when / TICK), int(self._loop.time() / TICK) + 1)
+        row = self._ticks.get(tick)
+        if row is not None:
+            row.append(what)
+            return
+        self._ticks[tick] = [what]
+        if self._timer is None or tick < self._next:
+            self._arm(tick)
+
+    def _arm(self, tick: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._next = tick
+        self._timer = self._loop.call_at(tick * TICK, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        for what in self._ticks.pop(self._next, ()):
+            what.check(now)
+        if self._ticks and self._timer is None:
+            self._arm(min(self._ticks))
+
+
+class Turns:
+    """Work that takes milliseconds, done in order and never much of it between two looks at the sockets."""
+
+    __slots__ = ("_loop", "_queue")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._queue: deque[Callable[[], None]] = deque()
+
+    def add(self, work: Callable[[], None]) -> None:
+        if not self._queue:
+            self._loop.call_soon(self._run)
+        self._queue.append(work)
+
+    def _run(self) -> None:
+        until = self._loop.time() + TURN
+        queue = self._queue
+        try:
+            while queue:
+                work = queue[0]
+                work()
+                queue.popleft()
+                if self._loop.time() >= until:
+                    break
+        except BaseException:
+            queue.popleft()
+            raise
+        finally:
+            if queue:
+                self._loop.call_soon(self._run)
+
+
+class Evictable(Protocol):
+    """A link, as far as making room goes."""
+
+    @property
+    def idle(self) -> bool: ...
+    @property
+    def half_open(self) -> bool: ...
+    def finish(self, reason: str) -> None: ...
+    def fail(self, reason: str) -> None: ...
+
+
+class Carrier:
+    """Base of the carriers. It belongs to the event loop in which its first endpoint was opened."""
+
+    plain = True  # whether it may carry unencrypted links
+    capacity: int | None = None  # how many ends of links it can hold; None: no limit
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.recent: OrderedDict[Evictable, None] | None = None
+
+    def attach(self) -> None:
+        """Binds the carrier to the running loop. Raises `RuntimeError` when it belongs to another one."""
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+            self.sweep = Sweep(loop)
+            self.turns = Turns(loop)
+        elif self._loop is not loop:
+            raise RuntimeError("this carrier belongs to another event loop: make one for each loop")
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            raise RuntimeError("open an endpoint first")
+        return self._loop
+
+    def dial(self, protocol: asyncio.Protocol, ip: str, port: int, source: Address) -> None:
+        """Begins a connection from the node at `source` to the address, and calls `protocol.connection_made` before it returns.
+
+        Raises `OSError` when it cannot even begin.
+        """
+        raise NotImplementedError
+
+    def listen(self, factory: Callable[[str, int], asyncio.Protocol], ip: str, port: int) -> Listener:
+        """Opens a port (0: any). `factory(ip, port)` makes the protocol for a connection from there.
+
+        Raises `OSError` (`EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`) when it cannot be had.
+        """
+        raise NotImplementedError
+
+    def admit(self, link: Evictable) -> None:
+        """Notes a new link; where there are too many, the one idle for longest is closed in order."""
+        if self.recent is None:
+            return
+        self.recent[link] = None
+        if self.capacity is not None and len(self.recent) > self.capacity:
+            self.evict()
+
+    def dismiss(self, link: Evictable) -> None:
+        """Notes that a link's connection is gone."""
+        if self.recent is not None:
+            self.recent.pop(link, None)
+
+    def evict(self) -> bool:
+        """Closes the link that was idle for longest; if none is idle, resets the stranger who is slowest to introduce himself."""
+        if self.recent is None:
+            return False
+        oldest: Evictable | None = None
+        for link in self.recent:
+            if link.idle:
+                self.recent.pop(link)
+                link.finish("evicted")
+                return True
+            if oldest is None and link.half_open:
+                oldest = link
+        if oldest is None:
+            return False
+        self.recent.pop(oldest)
+        oldest.fail("evicted")
+        return True

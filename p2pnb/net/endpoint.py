@@ -1,0 +1,381 @@
+"""An endpoint: one node's presence on a network. `recv` and `send` for a peer, links and dials behind them.
+
+It decides which link a message takes, and whom to dial; it never looks into a message. What follows from "a link belongs to
+the uid proven on it, never to an address":
+
+- links are found by uid. Where two ends dialled each other at the same time, both keep the link that the smaller uid dialled;
+  else the newest link is kept, since the other end would not have dialled had its old one been alive. The other link retires:
+  nothing new is asked on it, and it ends once it is idle, so that no request is lost;
+- a dial goes to an address, and everybody who wants that address waits for the same one. Each says whom he expects there. Who
+  expects another uid than the one that is proven fails, and a link that nobody expected is closed;
+- whoever waits for a uid is served by any link to it, also by one that comes in meanwhile.
+
+`kill`, `wall` and `unwall` are for experiments: they break things in the ways in which real machines and cables break.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Coroutine, Iterable
+from typing import Any
+
+from p2pnb import spec
+from p2pnb.address import is_dialable
+from p2pnb.errors import PeerUnreachable
+from p2pnb.net.carrier import Address, Carrier, Listener
+from p2pnb.net.contract import Lost, Received
+from p2pnb.net.link import Link
+from p2pnb.uid import short
+from p2pnb.wire.channel import Channel, NoiseChannel, PlainChannel
+from p2pnb.wire.messages import is_request
+from p2pnb.wire.noise import StaticKey
+from p2pnb.wire.sexp import dumps
+
+STALL_TIMEOUT = 4.5  # seconds: a reader that took nothing for so long, or up to twice that, is reset
+
+_WHY = {
+    "refused": "nothing listens at {address}: is the port right, and does its node still run?",
+    "timeout": "no answer from {address} within {seconds:g} s: a firewall, wifi that isolates its guests, or a node that hangs",
+    "not-a-peer": "whatever listens at {address} does not speak this protocol, or ended the connection while being greeted",
+    "other-network": "{address} is in a network of another name: use the same name on both sides (this one's is {network!r})",
+    "wrong-uid": "{address} is not the peer that was expected there",
+    "self": "{address} is this very peer",
+    "closed": "this peer was closed, it can reach nobody",
+    "unreachable": "{address} cannot be reached from here{detail}",
+}
+# what the end of a link that was never open means to whoever dialled
+_MEANS = {"own-key": "self", "closed": "not-a-peer", "reset": "not-a-peer", "evicted": "not-a-peer", "cut": "unreachable"}
+_LISTENING = {
+    errno.EADDRINUSE: "{port} on {ip} is in use: close what uses it, choose another port, or take port=0 for any that is free",
+    errno.EADDRNOTAVAIL: "{port} cannot be opened: {ip} is not an address of this machine",
+    errno.EACCES: "{port} on {ip} needs privileges: choose one above 1023",
+}
+
+
+class Dial:
+    """An attempt to reach an address, and who waits for it."""
+
+    __slots__ = ("expected", "waiting")
+
+    def __init__(self) -> None:
+        self.expected: set[int | None] = set()
+        self.waiting: list[tuple[asyncio.Future[Link], int | None]] = []
+
+
+class Endpoint:
+    """One node on `carrier`. `identity` is its static key, or, on carriers without encryption, any uid (0 to 2^256-1).
+
+    `port` 0 takes any free port; `ports` are tried in order instead. With `listen=False` it is a client: it dials, and is never
+    listed. `network` is the name that both ends of every link must have in common.
+    """
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        identity: StaticKey | int,
+        *,
+        ip: str = "127.0.0.1",
+        port: int = 0,
+        ports: Iterable[int] | None = None,
+        network: str = "",
+        encryption: bool = True,
+        listen: bool = True,
+        handshake_timeout: float = spec.HANDSHAKE_TIMEOUT,
+        stall_timeout: float = STALL_TIMEOUT,
+    ) -> None:
+        if encryption and not isinstance(identity, StaticKey):
+            raise TypeError("an encrypted endpoint needs a StaticKey, whose hash is its uid")
+        if not encryption and not carrier.plain:
+            raise ValueError(f"{type(carrier).__name__} carries encrypted links only")
+        self.carrier = carrier
+        self.uid: int = identity.uid if isinstance(identity, StaticKey) else identity
+        self.ip = ip
+        self.port = 0
+        self.network = network
+        self.handshake_timeout = handshake_timeout
+        self.stall_timeout = stall_timeout
+        self.counters: Counter[str] = Counter()  # links that ended, by reason
+        self.closed = False
+        self._static = identity if isinstance(identity, StaticKey) and encryption else None
+        self._ports = (list(ports) if ports is not None else [port]) if listen else []
+        self._listener: Listener | None = None
+        self._links: set[Link] = set()  # all whose connection is not gone yet
+        self._by_uid: dict[int, Link] = {}
+        self._dials: dict[Address, Dial] = {}
+        self._inbox: deque[Received | Lost] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._emptied: asyncio.Future[None] | None = None
+        self._wall: Callable[[str, int], bool] | None = None
+
+    def __repr__(self) -> str:
+        word = "closed" if self.closed else f"{len(self._by_uid)} links"
+        return f"<Endpoint {short(self.uid)} at {self.ip}:{self.port}, {word}>"
+
+    async def open(self) -> None:
+        """Opens the port. Raises `OSError` that names the port and what to do."""
+        self.carrier.attach()
+        self.loop = self.carrier.loop
+        self.now = self.loop.time
+        for port in self._ports:
+            try:
+                self._listener = self.carrier.listen(self._accept, self.ip, port)
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE and port != self._ports[-1]:
+                    continue
+                which = f"port {port}" if len(self._ports) == 1 else f"every port from {self._ports[0]} to {port}"
+                text = _LISTENING.get(error.errno or 0)
+                raise OSError(error.errno, text.replace("{port}", which).replace("{ip}", self.ip) if text else str(error)) from None
+            self.port = self._listener.port
+            return
+
+    # --- the contract ---------------------------------------------------------------------------------------------------
+
+    async def recv(self) -> Received | Lost:
+        """The next thing that happened. Raises `PeerUnreachable` once the endpoint is closed."""
+        inbox = self._inbox
+        while True:
+            while inbox:
+                item = inbox.popleft()
+                if type(item) is Received:
+                    link: Link = item.link
+                    if link.crowded and is_request(item.payload):
+                        link.park(item)
+                        continue
+                    link.queued -= item.size
+                return item
+            if self.closed:
+                raise self._unreachable("closed", self.ip, self.port)
+            if self._waiter is not None:
+                raise RuntimeError("recv() is awaited already: an endpoint has one reader")
+            self._waiter = self.loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
+    def send(
+        self, ip: str, port: int, payload: Any, *, uid: int | None = None, link: Link | None = None
+    ) -> Link | Coroutine[Any, Any, Link]:
+        """Sends one datum; see `contract`. Raises `PeerUnreachable`, at once or when the coroutine is awaited."""
+        if self.closed:
+            raise self._unreachable("closed", ip, port)
+        text, request = dumps(payload), is_request(payload)
+        via = link if link is not None else self._link_to(ip, port, uid)
+        if via is not None and (not request or via.has_room(len(text) + spec.SIZE_PREFIX)):
+            via.send(text, request)
+            return via
+        return self._send_later(ip, port, text, request, uid, link)
+
+    async def _send_later(self, ip: str, port: int, text: bytes, request: bool, uid: int | None, link: Link | None) -> Link:
+        """Waits for a link, and for room on it; then writes and returns in one step."""
+        via = link if link is not None else self._link_to(ip, port, uid)
+        if via is None:
+            via = await self._dialled(ip, port, uid)
+            via = via if via.usable else self._by_uid.get(via.uid or 0, via)
+        while request and not via.closed and not via.has_room(len(text) + spec.SIZE_PREFIX):
+            await via.room()
+        via.send(text, request)
+        return via
+
+    def _link_to(self, ip: str, port: int, uid: int | None) -> Link | None:
+        if uid is not None:
+            link = self._by_uid.get(uid)
+            return link if link is not None and link.usable else None
+        for link in self._by_uid.values():
+            if link.outbound and link.port == port and link.ip == ip and link.usable:
+                return link
+        return None
+
+    # --- dialling ---------------------------------------------------------------------------------------------------------
+
+    async def _dialled(self, ip: str, port: int, uid: int | None) -> Link:
+        """A link to the address on which `uid` is proven (None: whoever is there)."""
+        if self.closed:
+            raise self._unreachable("closed", ip, port)
+        if not is_dialable(ip, port):
+            raise self._unreachable("unreachable", ip, port, ": not an address and port of one host (names are never looked up)")
+        if (ip, port) == (self.ip, self.port) or uid == self.uid:
+            raise self._unreachable("self", ip, port)
+        dial = self._dials.get((ip, port))
+        if dial is None:
+            dial = self._dials[ip, port] = Dial()
+        begun = bool(dial.expected)
+        future: asyncio.Future[Link] = self.loop.create_future()
+        dial.expected.add(uid)
+        dial.waiting.append((future, uid))
+        if not begun:
+            self._begin(dial, ip, port)
+        return await future
+
+    def _begin(self, dial: Dial, ip: str, port: int) -> None:
+        link = Link(self, self._channel(True), ip, port, dial)
+        self._links.add(link)
+        self.carrier.admit(link)
+        if self._wall is not None and self._wall(ip, port):
+            link.freeze()
+            link.look_at(self.now() + self.handshake_timeout)
+            return
+        try:
+            self.carrier.dial(link, ip, port, (self.ip, self.port))
+        except OSError as error:
+            link.connection_lost(error)
+
+    def _channel(self, initiator: bool) -> Channel:
+        if self._static is not None:
+            return NoiseChannel(initiator, self._static, self.port, self.network)
+        return PlainChannel(initiator, self.uid, self.port, self.network)
+
+    def _accept(self, ip: str, port: int) -> Link:
+        link = Link(self, self._channel(False), ip, port)
+        self._links.add(link)
+        self.carrier.admit(link)
+        return link
+
+    def _unreachable(self, reason: str, ip: str, port: int, detail: str = "") -> PeerUnreachable:
+        address = f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+        why = _WHY[reason].format(address=address, seconds=self.handshake_timeout, network=self.network, detail=detail)
+        return PeerUnreachable(why, reason)
+
+    # --- what links tell --------------------------------------------------------------------------------------------------
+
+    def refuses(self, link: Link) -> str:
+        """Why a link whose other end is now proven is not wanted; empty if it is."""
+        if link.uid == self.uid:
+            return "self"
+        if link.dial is not None and link.uid not in link.dial.expected and None not in link.dial.expected:
+            return "wrong-uid"
+        if self._wall is not None and self._wall(link.ip, link.port):
+            link.freeze()
+            return "timeout"
+        return ""
+
+    def opened(self, link: Link) -> None:
+        """Enters a new link under its uid, and serves whoever waits for it."""
+        uid = link.uid
+        assert uid is not None
+        old = self._by_uid.get(uid)
+        kept = link if old is None or not old.usable else self._better(old, link)
+        self._by_uid[uid] = kept
+        if old is not None and kept is link:
+            old.retire()
+        elif kept is not link:
+            link.retire()
+        if link.dial is not None:
+            self._dials.pop((link.ip, link.port), None)
+            for future, wanted in link.dial.waiting:
+                if not future.done() and wanted is not None and wanted != uid:
+                    future.set_exception(self._unreachable("wrong-uid", link.ip, link.port))
+                elif not future.done():
+                    future.set_result(kept)
+        for dial in self._dials.values():
+            for future, wanted in dial.waiting:
+                if wanted == uid and not future.done():
+                    future.set_result(kept)
+
+    def _better(self, old: Link, new: Link) -> Link:
+        """Which of two links to one uid is kept."""
+        assert new.uid is not None
+        if old.outbound == new.outbound or old.age > self.handshake_timeout:
+            return new
+        return new if new.outbound == (self.uid < new.uid) else old
+
+    def ended(self, link: Link, opened: bool) -> None:
+        """A link ended: its dial fails, or the peer hears of its loss."""
+        self.counters[link.reason] += 1
+        if link.uid is not None and self._by_uid.get(link.uid) is link:
+            del self._by_uid[link.uid]
+        if opened:
+            self.arrived(Lost(link))
+        elif link.dial is not None:
+            self._dials.pop((link.ip, link.port), None)
+            for future, _ in link.dial.waiting:
+                if not future.done():
+                    future.set_exception(self._unreachable(_MEANS.get(link.reason, link.reason), link.ip, link.port))
+
+    def arrived(self, item: Received | Lost) -> None:
+        """Something for the peer to take."""
+        if self.closed:
+            return
+        self._inbox.append(item)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def touch(self, link: Link) -> None:
+        """Notes that a link was used."""
+        recent = self.carrier.recent
+        if recent is not None and link in recent:
+            recent.move_to_end(link)
+
+    def gone(self, link: Link) -> None:
+        """A link's connection does not exist any more."""
+        self._links.discard(link)
+        self.carrier.dismiss(link)
+        if not self._links and self._emptied is not None and not self._emptied.done():
+            self._emptied.set_result(None)
+
+    # --- ends and experiments -----------------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Ends all links in order and closes the port. Afterwards no task, connection or port is left. Repeating it is fine."""
+        self._shut()
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        for link in list(self._links):
+            if link.frozen or link.uid is None:
+                link.cut()
+            else:
+                link.finish("closed")
+        if self._links:
+            if self._emptied is None:
+                self._emptied = self.loop.create_future()
+            await asyncio.shield(self._emptied)
+
+    def kill(self, silent: bool = False) -> None:
+        """Dies: every link is reset and the port closed; or, with `silent`, nothing is read or answered any more."""
+        self._shut()
+        if silent:
+            if self._listener is not None:
+                self._listener.freeze()
+            for link in list(self._links):
+                link.freeze()
+            return
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        for link in list(self._links):
+            link.cut()
+
+    def _shut(self) -> None:
+        """Takes and gives nothing any more."""
+        if self.closed:
+            return
+        self.closed = True
+        self._inbox.clear()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        for (ip, port), dial in self._dials.items():
+            for future, _ in dial.waiting:
+                if not future.done():
+                    future.set_exception(self._unreachable("closed", ip, port))
+
+    def wall(self, behind: Callable[[str, int], bool] | Collection[Address]) -> None:
+        """Pulls the cable to some addresses (a predicate of ip and port, or a set): links freeze, dials hang until their timeout."""
+        self._wall = behind if callable(behind) else _membership(frozenset(behind))
+        for link in list(self._links):
+            if self._wall(link.ip, link.port):
+                link.freeze()
+
+    def unwall(self) -> None:
+        """Puts the cable back: what was frozen is reset, and can be dialled anew."""
+        self._wall = None
+        for link in list(self._links):
+            if link.frozen:
+                link.cut()
+
+
+def _membership(addresses: frozenset[Address]) -> Callable[[str, int], bool]:
+    return lambda ip, port: (ip, port) in addresses
+

@@ -1,0 +1,460 @@
+"""A link: one connection between two peers, from the first byte to the last. Bytes in, `Received` out, and accounts.
+
+It decides when a connection has to end; it never decides whom to talk to (the endpoint) or what to say (the peer).
+
+      OPENING --- handshake done, endpoint agrees ---> OPEN --- an hour old, or another link to the uid is kept ---> RETIRED
+         |                                              |                                                               |
+         |  5 s, garbage, other network, refused        |  FIN, reset, violation, close()                              |  idle,
+         v                                              v                                                               v  or as OPEN
+      CLOSED (the dial fails)                        CLOSED (`Lost` is announced, once)                              CLOSED (`Lost`)
+
+A RETIRED link still carries replies and whatever the other end asks; we ask nothing new on it, and end it in order as soon as
+nobody owes anything. FROZEN is no state of the protocol: it is a cable pulled out, for experiments.
+
+What is counted, and what happens (numbers in `spec`):
+
+- requests received and not yet answered: more than 16 when one is read: reset;
+- bytes received and not yet taken by the peer: more than 2 MB: reset. Reading is never paused;
+- bytes written and not yet taken by the other end: more than 2 MB: reset; a byte that waited for 4.5 to 9 s: reset;
+- requests sent and not yet answered: while 16, or 2 MB of them, are out, there is no `room` for another. So an honest peer never
+  runs into its neighbour's limits;
+- requests received while replies are still leaving wait in `parked`: whoever asks for much and reads slowly waits for himself.
+
+Every violation is answered with a reset and silence, here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from p2pnb import spec
+from p2pnb.errors import LocalProtocolError, PeerUnreachable, ProtocolError
+from p2pnb.net.carrier import BIG, TICK, Transport
+from p2pnb.net.contract import Received
+from p2pnb.wire.channel import Channel
+from p2pnb.wire.messages import is_request
+from p2pnb.wire.noise import HandshakeError
+from p2pnb.wire.sexp import SexpError, loads
+
+if TYPE_CHECKING:
+    from p2pnb.net.endpoint import Dial, Endpoint
+
+log = logging.getLogger("p2pnb.net")
+
+OPENING, OPEN, RETIRED, CLOSED = range(4)
+CROWDED = spec.MAX_QUEUED - spec.MAX_MESSAGE - BIG  # bytes leaving from which on there is no place for another full reply
+FAREWELL = 1.0  # seconds that a retired link is kept for what is already on its way
+
+
+class Link(asyncio.Protocol):
+    """One connection; see `contract.Link` for what a peer sees of it."""
+
+    __slots__ = (
+        "_asked",
+        "_backlog",
+        "_channel",
+        "_due",
+        "_endpoint",
+        "_finished",
+        "_mark",
+        "_mark_at",
+        "_outbox",
+        "_parked",
+        "_room",
+        "_since",
+        "_state",
+        "_transport",
+        "_unanswered",
+        "_written",
+        "clean",
+        "dial",
+        "frozen",
+        "ip",
+        "last_sent",
+        "listens",
+        "outbound",
+        "port",
+        "queued",
+        "reason",
+        "uid",
+    )
+
+    def __init__(self, endpoint: Endpoint, channel: Channel, ip: str, port: int, dial: Dial | None = None) -> None:
+        self._endpoint = endpoint
+        self._channel = channel
+        self._transport: Transport | None = None
+        self._state = OPENING
+        self._since = endpoint.now()  # when its present state began
+        self.ip, self.port = ip, port
+        self.uid: int | None = None
+        self.outbound = dial is not None
+        self.listens = self.outbound
+        self.dial = dial
+        self.clean = False
+        self.frozen = False
+        self.reason = ""  # why it closed, for the log and for the counters
+        self.last_sent = 0
+        self.queued = 0  # bytes received that the peer has not taken
+        self._unanswered = 0  # requests received
+        self._asked: list[int] = []  # sizes of requests sent, until their replies come
+        self._written = 0  # bytes given to the transport, ever
+        self._mark = -1  # while bytes wait to be taken: how many must be gone at the next check; else -1
+        self._mark_at = 0.0
+        self._due = 0.0  # when the sweep looks at it next; 0: not at all
+        self._finished = False  # whether the other end finished while big messages still wait for their turn
+        self._backlog: deque[bytes] | None = None  # texts received, from the first big one on
+        self._outbox: deque[bytes] | None = None  # texts to send, from the first big one on
+        self._parked: deque[Received] | None = None
+        self._room: list[asyncio.Future[None]] | None = None
+
+    def __repr__(self) -> str:
+        word = ("opening", "open", "retired", "closed")[self._state]
+        return f"<Link {'to' if self.outbound else 'from'} {self.ip}:{self.port} {word}{' frozen' if self.frozen else ''}>"
+
+    # --- what others ask ------------------------------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        return self._state == CLOSED
+
+    @property
+    def usable(self) -> bool:
+        """Whether new requests may be sent on it."""
+        if self._state != OPEN:
+            return False
+        if self._channel.records > spec.RENEW_AFTER_RECORDS or self._endpoint.now() - self._since > spec.RENEW_AFTER_SECONDS:
+            self.retire()
+            return False
+        return True
+
+    @property
+    def half_open(self) -> bool:
+        """Whether it is a stranger's that has not said who he is."""
+        return self._state == OPENING and not self.outbound
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody owes anybody anything on it."""
+        return (
+            OPEN <= self._state <= RETIRED
+            and not (self._unanswered or self._asked or self.queued or self._room or self._outbox or self._parked)
+            and self._mark < 0
+        )
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was opened (or retired)."""
+        return self._endpoint.now() - self._since
+
+    @property
+    def leaving(self) -> int:
+        """Bytes that were sent and not yet taken."""
+        waiting = 0 if self._mark < 0 or self._transport is None else self._transport.get_write_buffer_size()
+        return waiting + (sum(map(len, self._outbox)) if self._outbox else 0)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether requests received on it have to wait until replies have left."""
+        return (self._mark >= 0 or bool(self._outbox)) and self.leaving > CROWDED
+
+    # --- sending ----------------------------------------------------------------------------------------------------------
+
+    def has_room(self, size: int) -> bool:
+        """Whether another request of `size` bytes may be sent now."""
+        asked = self._asked
+        return not asked or (len(asked) < spec.MAX_UNANSWERED and sum(asked) + self.leaving + size <= spec.MAX_QUEUED)
+
+    async def room(self) -> None:
+        """Waits until a reply came, or the link ended."""
+        future = self._endpoint.loop.create_future()
+        if self._room is None:
+            self._room = []
+        self._room.append(future)
+        await future
+
+    def send(self, text: bytes, request: bool) -> None:
+        """Sends one message. Raises `PeerUnreachable` when the link has ended, `LocalProtocolError` for too large a text."""
+        size = len(text) + spec.SIZE_PREFIX
+        if size > spec.MAX_MESSAGE + spec.SIZE_PREFIX:
+            raise LocalProtocolError(f"a message has at most {spec.MAX_MESSAGE:,} bytes, this one has {len(text):,}")
+        if not OPEN <= self._state <= RETIRED:
+            raise PeerUnreachable(f"the link to {self.ip}:{self.port} has ended", "lost")
+        if request:
+            self._asked.append(size)
+        elif self._unanswered:
+            self._unanswered -= 1
+        self.last_sent = size
+        if self.frozen:
+            return
+        self._endpoint.touch(self)
+        if (self._mark >= 0 or self._outbox) and self.leaving + size > spec.MAX_QUEUED:
+            self.fail("outgoing queue")
+            raise PeerUnreachable(f"{self.ip}:{self.port} does not read what it is sent", "lost")
+        if size > BIG or self._outbox:
+            if self._outbox is None:
+                self._outbox = deque()
+            self._outbox.append(text)
+            self._endpoint.carrier.turns.add(self._send_big)
+        else:
+            self._write(self._channel.seal(text))
+
+    def _send_big(self) -> None:
+        """Seals and writes the next message of the outbox, in its turn."""
+        if self._state == CLOSED or not self._outbox:
+            return
+        data = self._channel.seal(self._outbox.popleft())
+        if not self._outbox:
+            self._outbox = None
+        if not self.frozen:
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        if data and self._transport is not None:
+            self._written += len(data)
+            self._transport.write(data)
+
+    # --- the transport's calls ------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        self.look_at(self._since + self._endpoint.handshake_timeout)
+        self._write(self._channel.start())
+
+    def data_received(self, data: bytes) -> None:
+        if self._state == CLOSED or self.frozen:
+            return
+        try:
+            answer, texts = self._channel.receive(data)
+            if self._state == OPENING:
+                self._greet(answer)
+            elif answer:
+                self._write(answer)
+            if texts:
+                self._endpoint.touch(self)
+                for text in texts:
+                    self._take(text)
+        except ProtocolError as error:
+            self._violated(error)
+
+    def eof_received(self) -> None:
+        """The other end finished: in order if nothing was cut off. (The transport then closes our direction, too.)"""
+        if self._state == CLOSED or self.frozen:
+            return
+        try:
+            self._channel.eof()
+        except ProtocolError as error:
+            self._violated(error)
+            return
+        if self._backlog is None:
+            self._end("finished", clean=True)
+        else:
+            self._finished = True
+            self._state = RETIRED
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._transport = None
+        if self._state != CLOSED and not self._finished:
+            self._end(_reason(error), clean=False)
+        self._endpoint.gone(self)
+
+    def pause_writing(self) -> None:
+        """Bytes wait to be taken."""
+        self._mark = self._written
+        self._mark_at = self._endpoint.now()
+        self.look_at(self._mark_at + self._endpoint.stall_timeout)
+
+    def resume_writing(self) -> None:
+        """All bytes were taken."""
+        self._mark = -1
+        self._unpark()
+        self._wake()
+
+    # --- receiving ----------------------------------------------------------------------------------------------------------
+
+    def _greet(self, answer: bytes) -> None:
+        """One more step of the handshake; at its end, asks the endpoint whether this is a link to keep."""
+        channel = self._channel
+        if not channel.established:
+            self._write(answer)
+            return
+        self.uid = channel.uid
+        if not self.outbound and channel.port:
+            self.port, self.listens = channel.port, True
+        refusal = self._endpoint.refuses(self)
+        if refusal:
+            self.fail(refusal)
+            return
+        self._write(answer)
+        self._state = OPEN
+        self._since = self._endpoint.now()
+        self._endpoint.opened(self)
+
+    def _take(self, text: bytes) -> None:
+        """One message arrived: read at once, or in its turn if it is big or others before it wait."""
+        if self._state == CLOSED:
+            return
+        self.queued += len(text) + spec.SIZE_PREFIX
+        if self.queued > spec.MAX_QUEUED:
+            self.fail("incoming queue")
+        elif self._backlog is not None:
+            self._backlog.append(text)
+            self._endpoint.carrier.turns.add(self._read_big)
+        elif len(text) > BIG:
+            self._backlog = deque((text,))
+            self._endpoint.carrier.turns.add(self._read_big)
+        else:
+            self._deliver(text)
+
+    def _read_big(self) -> None:
+        """Reads the next message of the backlog, in its turn."""
+        if self._state == CLOSED or not self._backlog:
+            return
+        text = self._backlog.popleft()
+        if not self._backlog:
+            self._backlog = None
+        try:
+            self._deliver(text)
+        except ProtocolError as error:
+            self._violated(error)
+        if self._finished and self._backlog is None and self._state != CLOSED:
+            self._end("finished", clean=True)
+
+    def _deliver(self, text: bytes) -> None:
+        datum = loads(text)
+        if is_request(datum):
+            self._unanswered += 1
+            if self._unanswered > spec.MAX_UNANSWERED:
+                self.fail("unanswered requests")
+                return
+        elif self._asked:
+            del self._asked[0]
+            self._wake()
+        self._endpoint.arrived(Received(self.ip, self.port, datum, self.uid, self, len(text) + spec.SIZE_PREFIX))
+
+    def park(self, item: Received) -> None:
+        """Keeps a request until the replies that are leaving have left."""
+        if self._parked is None:
+            self._parked = deque()
+        self._parked.append(item)
+
+    def _unpark(self) -> None:
+        parked, self._parked = self._parked, None
+        for item in parked or ():
+            self._endpoint.arrived(item)
+
+    def _wake(self) -> None:
+        waiting, self._room = self._room, None
+        for future in waiting or ():
+            if not future.done():
+                future.set_result(None)
+
+    # --- endings --------------------------------------------------------------------------------------------------------
+
+    def look_at(self, when: float) -> None:
+        """Has the sweep look at it at `when`, unless it does so before anyway."""
+        if not self._due or when < self._due:
+            self._due = when
+            self._endpoint.carrier.sweep.at(when, self)
+
+    def check(self, now: float) -> None:
+        """Looked at by the sweep: whether something took too long, and when to look again."""
+        if now > self._due - 2 * TICK:
+            self._due = 0.0
+        soon = now + TICK  # what is due until the next tick is due now
+        if self._state == OPENING:
+            until = self._since + self._endpoint.handshake_timeout
+            self.fail("timeout") if until <= soon else self.look_at(until)
+        if self._mark >= 0 and self._state != CLOSED and not self.frozen and self._transport is not None:
+            if self._mark_at + self._endpoint.stall_timeout <= soon:
+                if self._written - self._transport.get_write_buffer_size() < self._mark:
+                    self.fail("stopped reading")
+                    return
+                self._mark, self._mark_at = self._written, now
+            self.look_at(self._mark_at + self._endpoint.stall_timeout)
+        if self._state == RETIRED and not self.frozen:
+            if self.idle and self._since + FAREWELL <= soon:
+                self.finish("retired")
+            else:
+                self.look_at(max(self._since, now) + FAREWELL)
+
+    def retire(self) -> None:
+        """Asks nothing new on it, and ends it in order once it is idle."""
+        if self._state == OPEN:
+            self._state = RETIRED
+            self._since = self._endpoint.now()
+            self.look_at(self._since + FAREWELL)
+
+    def finish(self, reason: str) -> None:
+        """Ends it in order (FIN): whatever the other end asked meanwhile, it may ask again elsewhere."""
+        if self._state != CLOSED:
+            self._end(reason, clean=True)
+            if self._transport is not None and not self.frozen:
+                self._transport.close()
+
+    def fail(self, reason: str) -> None:
+        """Resets it."""
+        if self._state != CLOSED:
+            self._end(reason, clean=False)
+            if self._transport is None:
+                self._endpoint.gone(self)
+            elif not self.frozen:
+                self._transport.abort()
+
+    def close(self, reason: str = "") -> None:
+        """Ends the link at once; `Lost` follows. `reason` is for the log."""
+        self.fail(reason or "closed")
+
+    def freeze(self) -> None:
+        """Pulls the cable out: nothing comes or goes any more, and neither end is told."""
+        self.frozen = True
+        if self._transport is not None:
+            self._transport.freeze()
+
+    def cut(self) -> None:
+        """Resets the connection even of a frozen link, or of one that is closing in order."""
+        self.frozen = False
+        if self._state != CLOSED:
+            self._end("cut", clean=False)
+        if self._transport is not None:
+            self._transport.abort()
+        else:
+            self._endpoint.gone(self)
+
+    def _violated(self, error: ProtocolError) -> None:
+        self.fail(_kind(error, self._state))
+        log.debug("%r broke the protocol: %s", self, error)
+
+    def _end(self, reason: str, clean: bool) -> None:
+        """The one way into CLOSED."""
+        opened = self._state != OPENING
+        self._state = CLOSED
+        self.clean = clean
+        self.reason = reason
+        self._backlog = self._outbox = self._parked = None
+        log.debug("%r: %s", self, reason)
+        self._wake()
+        self._endpoint.ended(self, opened)
+
+
+def _kind(error: ProtocolError, state: int) -> str:
+    """The word under which a violation is counted."""
+    if isinstance(error, HandshakeError):
+        return error.reason
+    if state == OPENING:
+        return "not-a-peer"
+    return "parse" if isinstance(error, SexpError) else "protocol"
+
+
+def _reason(error: Exception | None) -> str:
+    """The word for a connection that the carrier lost."""
+    if isinstance(error, ConnectionRefusedError):
+        return "refused"
+    if isinstance(error, (ConnectionResetError, BrokenPipeError)) or error is None:
+        return "reset"
+    if isinstance(error, OSError) and error.errno == errno.ETIMEDOUT:
+        return "timeout"
+    return "unreachable"
