@@ -255,7 +255,7 @@ _WELCOME, _PEER, _VALUE, _BAG, _HELLO = map(Symbol, ("welcome", "peer", "value",
 
 def is_request(datum: Any) -> bool:
     """Whether `datum` begins like a request (it may still be malformed): all a transport needs to count requests."""
-    return type(datum) is tuple and len(datum) > 0 and type(datum[0]) is Symbol and datum[0] in _PARSERS
+    return isinstance(datum, tuple) and len(datum) > 0 and type(datum[0]) is Symbol and datum[0] in _PARSERS
 
 
 def to_datum(message: Message) -> Any:
