@@ -62,7 +62,5 @@ class SecretBytes(Secret, bytes):
 
     __slots__ = ()
 
-    def __new__(cls, octets: bytes = b"") -> Self:
-        if isinstance(octets, int):  # bytes(32) would be a key of 32 zeros
-            raise TypeError("key material is made from bytes, not from an int")
-        return bytes.__new__(cls, octets)
+    def __new__(cls, octets: bytes | bytearray | memoryview = b"") -> Self:
+        return bytes.__new__(cls, memoryview(octets))  # the view refuses a number, which would count zeros

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import os
 import stat
+from binascii import unhexlify
 from collections.abc import Callable
 from pathlib import Path
+from re import fullmatch
 from typing import Any
 
 from nacl.bindings import randombytes
@@ -44,10 +46,11 @@ class Identity(Secret):
         return cls(StaticKey.generate())
 
     @classmethod
-    def from_seed(cls, seed: Any) -> Identity:
+    def from_seed(cls, seed: bytes) -> Identity:
         """The identity whose private key is these 32 bytes: for clusters that repeat. Whoever knows the seed can be it."""
-        seed = _hide(seed)
-        return cls(StaticKey.from_seed(_as_seed(seed)))
+        octets = _hide(seed)
+        del seed
+        return cls(StaticKey.from_seed(_as_seed(octets)))
 
     @classmethod
     def load_or_create(cls, path: str | os.PathLike[str]) -> Identity:
@@ -85,10 +88,11 @@ class Author(Secret):
         return cls(SecretBytes(randombytes(BYTES)))
 
     @classmethod
-    def from_seed(cls, seed: Any) -> Author:
+    def from_seed(cls, seed: bytes) -> Author:
         """The author whose private key is these 32 bytes. Whoever knows the seed can sign as this author."""
-        seed = _hide(seed)
-        return cls(_as_seed(seed))
+        octets = _hide(seed)
+        del seed
+        return cls(_as_seed(octets))
 
     @classmethod
     def load_or_create(cls, path: str | os.PathLike[str]) -> Author:
@@ -119,10 +123,9 @@ def as_public_key(value: Any) -> bytes:
     if isinstance(value, (Author, SigningKey, SecretBytes)):
         raise TypeError("a public key is wanted, and this is a private one: pass author.public_key, or signing_key.verify_key")
     if isinstance(value, str):
-        octets = _from_hex(value)
-        if octets is None or len(octets) != PUBLIC_KEY:
+        if not fullmatch(f"[0-9a-fA-F]{{{2 * PUBLIC_KEY}}}", value):
             raise ValueError(f"a public key as text is {2 * PUBLIC_KEY} hex digits: pass author.public_key.hex()")
-        return octets
+        return bytes.fromhex(value)
     if not isinstance(value, (bytes, bytearray, memoryview, VerifyKey)):
         raise TypeError(f"a public key is {PUBLIC_KEY} bytes, {2 * PUBLIC_KEY} hex digits or a VerifyKey, not {_kind(value)}")
     octets = bytes(value)
@@ -138,17 +141,18 @@ def as_signing_key(value: Any, public_key: bytes | None = None) -> SecretBytes:
     Raises `TypeError` or `ValueError` that says what to write instead, and `ValueError` when `public_key` is given and
     belongs to another private key. What was passed does not show in the error or its traceback.
     """
-    value = _hide(value)
+    octets = _hide(value)
+    del value
     hint = "pass author.private_key, a SigningKey, or its 32-byte seed"
-    if isinstance(value, str):
-        raise TypeError(f"a private key is {BYTES} bytes, not {value}: {hint}")
-    if len(value) == 2 * BYTES and public_key_of(value[:BYTES]) == value[BYTES:]:
-        value = SecretBytes(value[:BYTES])
-    if len(value) != BYTES:
-        raise ValueError(f"a private key is {BYTES} bytes, not {len(value)}: {hint}")
-    if public_key is not None and public_key_of(value) != public_key:
+    if isinstance(octets, str):
+        raise TypeError(f"a private key is {BYTES} bytes, not {octets}: {hint}")
+    if len(octets) == 2 * BYTES and public_key_of(octets[:BYTES]) == octets[BYTES:]:
+        octets = SecretBytes(octets[:BYTES])
+    if len(octets) != BYTES:
+        raise ValueError(f"a private key is {BYTES} bytes, not {len(octets)}: {hint}")
+    if public_key is not None and public_key_of(octets) != public_key:
         raise ValueError("the private key and the public key do not belong together: pass both from one Author")
-    return value
+    return octets
 
 
 def _as_seed(hidden: SecretBytes | str) -> SecretBytes:
@@ -172,15 +176,6 @@ def _kind(value: Any) -> str:
     return f"the type {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
-def _from_hex(text: str) -> bytes | None:
-    """The octets that `text` spells, without spaces; None when it spells none."""
-    try:
-        octets = bytes.fromhex(text)
-    except ValueError:
-        return None
-    return octets if len(text) == 2 * len(octets) else None
-
-
 # --- key files --------------------------------------------------------------------------------------------------------
 
 
@@ -199,12 +194,19 @@ def _line(what: str, seed: SecretBytes, public: bytes) -> SecretBytes:
     return SecretBytes(f"p2pnb {what} 1 {seed.hex()} {public.hex()}\n".encode())
 
 
+def _unhex(digits: SecretBytes) -> SecretBytes:
+    try:
+        return SecretBytes(unhexlify(digits))
+    except ValueError:
+        return SecretBytes()
+
+
 def _load(path: Path, what: str, public_of: Callable[[bytes], bytes]) -> SecretBytes:
     with path.open("rb") as file:
         if os.name == "posix" and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
             raise PermissionError(f"{path} holds a private key, and others may read or change it: chmod 600 {path}")
         words = list(map(SecretBytes, file.read(_LONGEST_FILE).split()))
-    seed = SecretBytes(_from_hex(words[3].decode("latin-1")) or b"") if len(words) == 5 else SecretBytes()
+    seed = _unhex(words[3]) if len(words) == 5 else SecretBytes()
     if len(seed) != BYTES or words != _line(what, seed, public_of(seed)).split():
         raise ValueError(f"{path} holds no {what} of p2pnb; it was left as it is: give another path, or move this file away")
     return seed

@@ -247,4 +247,4 @@ def _derive(ck: SecretBytes, material: bytes) -> tuple[SecretBytes, SecretBytes]
     """HKDF (RFC 5869) with two outputs, as the framework writes it in section 4.3."""
     extracted = SecretBytes(hmac.digest(ck, material, "sha256"))
     first = SecretBytes(hmac.digest(extracted, b"\x01", "sha256"))
-    return first, SecretBytes(hmac.digest(extracted, first + b"\x02", "sha256"))
+    return first, SecretBytes(hmac.digest(extracted, SecretBytes(first + b"\x02"), "sha256"))
