@@ -28,6 +28,7 @@ from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
 from p2pnb.cluster import interrupt
+from p2pnb.cluster.loop import BackgroundLoop, new_loop
 from p2pnb.errors import ClusterClosed
 
 T = TypeVar("T")
@@ -65,11 +66,12 @@ class Background:
         self._stopping = False
         self._thread: threading.Thread | None = None
         if threaded:
-            self.loop: asyncio.AbstractEventLoop = asyncio.SelectorEventLoop()
+            self.loop: asyncio.AbstractEventLoop = new_loop()
             self._thread = _Thread(target=self._live, name=NAME, daemon=True)
         else:
             self.loop = asyncio.get_running_loop()
-        self.loop.set_exception_handler(self._on_error)
+        if self.loop.get_exception_handler() is None:
+            self.loop.set_exception_handler(self._on_error)
         if self._thread is not None:
             self._thread.start()
 
@@ -144,7 +146,7 @@ class Background:
         def over(task: asyncio.Task[T]) -> None:
             if task.cancelled():
                 outcome.cancel()
-            elif not outcome.cancelled() and outcome.set_running_or_notify_cancel():
+            elif outcome.set_running_or_notify_cancel():
                 _settle_now(outcome, task.result)
 
         def cancelled(outcome: Future[T]) -> None:
@@ -210,13 +212,11 @@ class Background:
         closes = [close() for close in self._users.values() if close is not None]
         self.loop.run_until_complete(_all_within(closes, LAST_WORDS))
         self.gone = True
-        for _ in range(10):  # a cancelled task may leave another one behind
+        for _ in range(3):  # a cancelled task may leave another one behind
             tasks = asyncio.all_tasks(self.loop)
-            if not tasks:
-                break
             for task in tasks:
                 task.cancel()
-            self.loop.run_until_complete(_all_within(tasks, LAST_WORDS))
+            self.loop.run_until_complete(_all_within(tasks, LAST_WORDS / 2))
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
 
     def stop(self) -> None:
@@ -236,9 +236,10 @@ class Background:
         self.loop.stop()
 
     def abandon(self) -> None:
-        """After a fork, in the child: the thread exists in the parent only. The loop is left as it is, not closed: the
-        two processes share its epoll descriptor, and closing would deafen the parent."""
+        """After a fork, in the child: the thread exists in the parent only, and its loop must not be touched."""
         self.gone = True
+        if isinstance(self.loop, BackgroundLoop):
+            self.loop.abandon()
         if self._users:
             self._users.clear()
             self._restore_interval()
@@ -268,7 +269,6 @@ async def _all_within(awaitables: Any, seconds: float) -> None:
 
 
 _shared: Background | None = None
-_abandoned: list[Background] = []  # kept: collecting one would close a loop that the parent still uses
 _starting = threading.Lock()
 _exiting = False
 
@@ -297,7 +297,6 @@ def _after_fork() -> None:
     _starting = threading.Lock()  # the parent may have held it
     if _shared is not None:
         _shared.abandon()
-        _abandoned.append(_shared)
         _shared = None
 
 

@@ -30,7 +30,7 @@ from types import TracebackType
 from typing import Any, Generic, NoReturn, TypeVar
 
 from p2pnb.cluster import interrupt
-from p2pnb.cluster.background import Background, background
+from p2pnb.cluster.background import Background, background, on_background
 from p2pnb.cluster.progress import INTERVAL, Progress
 from p2pnb.errors import ClusterClosed, RequestTimeout
 from p2pnb.peer.cause import CAUSE
@@ -197,11 +197,8 @@ class Call(Coroutine[Any, Any, T]):
             work.check()
             if work.done:
                 return
-            if near:
+            with interrupt.awake(loop), _drawn(None if on_background() else self._progress, loop):
                 await woken
-            else:
-                with interrupt.awake(loop), _drawn(self._progress, loop):
-                    await woken
         finally:
             work.waiters.pop(woken, None)
 

@@ -1,9 +1,10 @@
 """Ctrl-C while something waits for the cluster.
 
-A signal is only noted when it arrives; the main thread acts on it when it next executes bytecode. So whatever waits on
-the main thread has to wake up now and then: a loop by a timer (`awake`), a blocked thread by waiting in steps (`block`).
-And while a thread blocks inside a running loop, the handlers that asyncio and ipykernel install are of no use: they ask
-that very loop to cancel something. `raising` puts Python's own handler in their place for as long.
+Python runs a signal's handler on the main thread, when that next executes bytecode. ipykernel's handler then asks the
+kernel's loop to cancel the cell, by `call_soon`, which does not wake a loop that is asleep: an interrupt took as long as
+the next event took to come (27 s in JupyterLab, with nothing going on for ever). So whatever waits on the main thread
+has to wake up now and then: a loop by a timer (`awake`), a blocked thread by waiting in steps (`block`). While a thread
+blocks inside a running loop, handlers that ask that loop are of no use at all, and `handling` puts another in their place.
 
 Nothing here knows of clusters, and nothing here cancels work: an interrupt ends the waiting only.
 """
@@ -74,8 +75,8 @@ def _nothing() -> None:
 
 @contextmanager
 def handling(handler: Handler) -> Iterator[None]:
-    """SIGINT goes to `handler` while the block lasts; elsewhere than on the main thread nothing changes."""
-    if not on_main_thread():
+    """SIGINT goes to `handler` while the block lasts; not where it was ignored before, nor elsewhere than on the main thread."""
+    if not on_main_thread() or not callable(signal.getsignal(signal.SIGINT)):
         yield
         return
     before = signal.signal(signal.SIGINT, handler)
