@@ -1,0 +1,378 @@
+"""A lookup: finding the peers nearest to a target by asking ever nearer ones (Maymounkov and Mazières 2002, section 2.3).
+
+Theory of operation
+-------------------
+A `Lookup` never sends, waits or reads a clock. It names the next contact to ask (`next`), is told what came of it (`replied`,
+`failed`, `found`), and says when it is `finished`. What can become of one candidate is the table in `candidate`; this file
+decides four things.
+
+*Whom to ask.* The nearest untried candidate, as long as fewer than `alpha` are in flight. There are no rounds: each reply
+is used the moment it comes. A candidate that is silent longer than `patience` gives its slot away.
+
+*When to end.* Of the candidates that are neither failed nor slow, the `want` nearest have all answered: then nobody nearer
+is left to hear of. Or nobody is left to ask. Or a record was found. (As long as nobody has answered at all, slow ones are
+waited for: they are all there is.)
+
+*Whom to believe.* Nobody. A hint orders the asking; the uid is proven when the peer is reached. An address is accepted
+only from an end of the same or a narrower scope, twenty from a reply, never our own. Between candidates that compete for a
+slot the one goes first whose referrer has the fewest hints open or refuted, so liars cannot fill the slots; and when those
+within reach come only from referrers in doubt, somebody farther goes first. A referrer whose hints keep failing is not believed any
+more, and what only such referrers named is dropped. Two addresses for one uid are two candidates, tried one after the other:
+naming a false address first hides nobody.
+
+*How much to dial.* At most `spec.MAX_DIALS` dials a lookup, and `spec.MAX_DIALS_AN_IP` for one global ip: a lookup cannot be
+used to flood a stranger. Asking over a link that exists costs no dial.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from bisect import insort
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from itertools import islice
+from operator import attrgetter
+
+from p2pnb import address, spec
+from p2pnb.dht.candidate import ANSWERED, DROPPED, IN_FLIGHT, MOOT, REFUTED, SLOW, UNNAMED, UNTRIED, Candidate, Event
+from p2pnb.errors import LocalProtocolError
+from p2pnb.uid import BITS
+from p2pnb.wire.contact import Contact
+from p2pnb.wire.contact import contact as contact_of
+
+_rank_of = attrgetter("rank")
+_FARTHEST = 1 << BITS
+
+
+def _nobody_is_linked(_uid: int) -> bool:
+    return False
+
+
+class Lookup:
+    """Looks for the `want` peers nearest to `target` on behalf of the peer `own`, starting from `seeds`, whose uids are proven.
+
+    `alpha`: how many are asked at a time. `patience`: seconds. `is_linked` says whether a link to a uid is open, so that asking it
+    takes no dial. `own_address` is never dialled.
+
+    `rpcs` counts those asked, `dials` those among them that took a dial, `events` lists every transition in order.
+    """
+
+    def __init__(
+        self,
+        target: int,
+        own: int,
+        seeds: Iterable[Contact],
+        *,
+        want: int,
+        now: float,
+        alpha: int = spec.ALPHA,
+        patience: float = 1.0,
+        is_linked: Callable[[int], bool] = _nobody_is_linked,
+        own_address: tuple[str, int] | None = None,
+    ) -> None:
+        self.target = target
+        self.own = own
+        self.want = want
+        self.alpha = alpha
+        self.patience = patience
+        self.finished = False
+        self.rpcs = 0
+        self.dials = 0
+        self.events: list[Event] = []
+        self._is_linked = is_linked
+        self._own_address = own_address
+        self._by_uid: dict[int, list[Candidate]] = {}  # several where a uid is said to have several addresses
+        self._by_address: dict[tuple[str, int], list[Candidate]] = {}  # the one whose uid was not known when it was named
+        self._order: list[Candidate] = []  # untried, in flight, slow and answered ones, nearest first
+        self._flying: list[Candidate] = []  # in flight, the one asked first in front
+        self._slow = 0
+        self._found: Candidate | None = None
+        self._dials_by_host: dict[str, int] = {}
+        for seed in seeds:
+            self._name(seed, None, now)
+        self._settle()
+
+    # --- what to do -----------------------------------------------------------------------------------------------------
+
+    def next(self, now: float) -> Contact | None:
+        """The contact to ask now; None when no slot is free or nobody is to be asked at present.
+
+        Call it until it gives None, after every event and at `wake`; then look at `finished`.
+        """
+        self._lose_patience(now)
+        if self.finished or len(self._flying) >= self.alpha:
+            return None
+        while (candidate := self._choose()) is not None:
+            if self._may_ask(candidate.contact):
+                self._move(candidate, "asked", now)
+                candidate.asked_at = now
+                self._flying.append(candidate)
+                for referrer in candidate.referrers:
+                    referrer.open += 1
+                self.rpcs += 1
+                return candidate.contact
+            self._drop(candidate, now)
+        self._settle()
+        return None
+
+    def wake(self, now: float) -> float | None:
+        """When to call `next` again if nothing happens until then: somebody will have been silent for too long."""
+        if self.finished or not self._flying:
+            return None
+        return max(self._flying[0].asked_at + self.patience, now)
+
+    # --- what happened --------------------------------------------------------------------------------------------------
+
+    def replied(self, contact: Contact, hints: Iterable[Contact], now: float) -> None:
+        """`contact` answered and named `hints`. After the end, replies and failures are ignored."""
+        if self.finished:
+            return
+        candidate = self._asked(contact)
+        if self._answer(candidate, "replied", now):
+            for hint in islice(hints, spec.MAX_CONTACTS):
+                self._name(hint, candidate, now)
+            if not candidate.believed:
+                self._disbelieve(candidate, now)
+            self._settle()
+
+    def found(self, contact: Contact, now: float) -> None:
+        """`contact` answered with what was looked for, and it was verified: the lookup ends."""
+        if self.finished:
+            return
+        self._found = self._asked(contact)
+        self._answer(self._found, "found", now)
+        self.finished = True
+
+    def failed(self, contact: Contact, now: float, *, dialled: bool) -> None:
+        """`contact` gave no good answer. `dialled`: it was the dial that failed, or that proved another uid."""
+        if self.finished:
+            return
+        candidate = self._asked(contact)
+        before = self._move(candidate, "refuted" if dialled else "failed", now)
+        if before == MOOT:
+            return
+        self._release(candidate, before)
+        self._order.remove(candidate)
+        if dialled:
+            for referrer in candidate.referrers:
+                referrer.charges += 1
+                if not referrer.believed:
+                    self._disbelieve(referrer, now)
+        self._settle()
+
+    def connected(self, contact: Contact, uid: int, now: float) -> bool:
+        """`contact`, named without a uid, turned out to be `uid`. Returns whether it is still to be asked."""
+        if self.finished:
+            return False
+        candidate = self._asked(contact)
+        if candidate.contact.uid is not None:
+            raise LocalProtocolError(f"{contact} was asked as the uid it has; if it is another, the dial has failed")
+        rivals = self._by_uid.setdefault(uid, [])
+        if uid == self.own or any(rival.state in {IN_FLIGHT, SLOW, ANSWERED} for rival in rivals):
+            self._outdo(candidate, now)
+            self._settle()
+            return False
+        for rival in rivals:
+            if rival.state == UNTRIED and rival.contact.address == contact.address:
+                self._drop(rival, now)
+        rivals.insert(0, candidate)
+        self._order.remove(candidate)
+        candidate.contact = contact_of(contact.ip, contact.port, uid)
+        candidate.rivals = rivals
+        candidate.rank = (uid ^ self.target) << 1
+        insort(self._order, candidate, key=_rank_of)
+        return True
+
+    # --- the result -----------------------------------------------------------------------------------------------------
+
+    @property
+    def nearest(self) -> list[Contact]:
+        """Those that answered, nearest first, at most `want`."""
+        return self.answered(self.want)
+
+    def answered(self, n: int) -> list[Contact]:
+        """The `n` nearest of all that answered, nearest first."""
+        return list(islice((each.contact for each in self._order if each.state == ANSWERED and each.contact.uid is not None), n))
+
+    @property
+    def hops(self) -> int:
+        """How many steps led to what was found, or else to the nearest that answered: 1 for a seed; 0 if nobody answered."""
+        first = self._found or next((each for each in self._order if each.state == ANSWERED), None)
+        return 0 if first is None else first.hop
+
+    # --- naming ---------------------------------------------------------------------------------------------------------
+
+    def _name(self, hint: Contact, referrer: Candidate | None, now: float) -> None:
+        """Takes note of `hint`, which is a seed if nobody referred to it."""
+        rivals = (self._by_address.get(hint.address) if hint.uid is None else self._by_uid.get(hint.uid)) or []
+        candidate = next((rival for rival in rivals if rival.contact is hint or rival.contact.address == hint.address), None)
+        if candidate is None:
+            if any(rival.state == ANSWERED for rival in rivals) or not self._is_acceptable(hint, referrer):
+                return
+            candidate = self._enter(hint, rivals, referrer)
+        if referrer is not None and not _refer(referrer, candidate):
+            return
+        if candidate.state == UNNAMED or (candidate.state == DROPPED and referrer is not None and referrer.believed):
+            self._move(candidate, "named", now)
+            insort(self._order, candidate, key=_rank_of)
+
+    def _is_acceptable(self, hint: Contact, referrer: Candidate | None) -> bool:
+        if hint.uid == self.own or hint.address == self._own_address:
+            return False
+        if referrer is None:
+            return True
+        return address.is_dialable(hint.ip, hint.port) and address.may_tell(hint.ip, referrer.contact.ip)
+
+    def _enter(self, hint: Contact, rivals: list[Candidate], referrer: Candidate | None) -> Candidate:
+        if hint.uid is not None:
+            rank = (hint.uid ^ self.target) << 1
+            self._by_uid[hint.uid] = rivals
+        else:  # assumed to be as near as whoever named it
+            rank = (_FARTHEST << 1 if referrer is None else referrer.rank) | 1
+            self._by_address[hint.address] = rivals
+        candidate = Candidate(hint, rank, rivals, seed=referrer is None, hop=1 if referrer is None else referrer.hop + 1)
+        rivals.append(candidate)
+        return candidate
+
+    def _disbelieve(self, referrer: Candidate, now: float) -> None:
+        """Drops what only referrers that are not believed have named."""
+        for hint in referrer.hints:
+            if hint.state == UNTRIED and not hint.seed and not any(other.believed for other in hint.referrers):
+                self._drop(hint, now)
+
+    # --- choosing and ending --------------------------------------------------------------------------------------------
+
+    def _choose(self) -> Candidate | None:
+        """Who is to be asked next, among the untried of the `want` nearest; None when all of those have been asked.
+
+        First come those with a uid, then whose referrer has the fewest hints open or refuted, then the nearest. If the one
+        so chosen was named only by referrers in doubt, somebody farther away than the `want` nearest goes before it.
+        """
+        best: Candidate | None = None
+        best_key = (True, 0)
+        order = iter(self._order)
+        places = self.want
+        for candidate in order:
+            if candidate.state == SLOW or (candidate.state == UNTRIED and candidate.waits):
+                continue
+            if candidate.state == UNTRIED:
+                key = (candidate.contact.uid is None, candidate.rivalry)
+                if best is None or key < best_key:
+                    best, best_key = candidate, key
+                    if key == (False, 0):
+                        return best
+            places -= 1
+            if not places:
+                break
+        if best is None or not best.doubt:
+            return best
+        farther = (each for each in order if each.state == UNTRIED and not each.waits)
+        return min((best, *farther), key=attrgetter("doubt"))
+
+    def _may_ask(self, contact: Contact) -> bool:
+        """Whether asking `contact` is within the limits on dials; if it takes one, it is counted."""
+        if contact.uid is not None and self._is_linked(contact.uid):
+            return True
+        if self.dials >= spec.MAX_DIALS:
+            return False
+        if address.scope_of(contact.ip) == address.GLOBAL:
+            host = _host(contact.ip)
+            if self._dials_by_host.get(host, 0) >= spec.MAX_DIALS_AN_IP:
+                return False
+            self._dials_by_host[host] = self._dials_by_host.get(host, 0) + 1
+        self.dials += 1
+        return True
+
+    def _lose_patience(self, now: float) -> None:
+        while self._flying and not self.finished and now >= self._flying[0].asked_at + self.patience:
+            candidate = self._flying.pop(0)
+            self._move(candidate, "slow", now)
+            self._slow += 1
+            for referrer in candidate.referrers:
+                referrer.late += 1
+            self._settle()
+
+    def _settle(self) -> None:
+        """Finds out whether this is the end: of those that are neither failed nor slow, the `want` nearest have answered."""
+        places = self.want
+        for candidate in self._order:
+            if candidate.state == SLOW:
+                continue
+            if candidate.state != ANSWERED:
+                return
+            places -= 1
+            if not places:
+                break
+        self.finished = places < self.want or not self._slow
+
+    # --- moving ---------------------------------------------------------------------------------------------------------
+
+    def _asked(self, contact: Contact) -> Candidate:
+        rivals = self._by_uid.get(contact.uid, []) if contact.uid is not None else []
+        for candidate in rivals or self._by_address.get(contact.address, []):
+            if candidate.contact is contact or candidate.contact.address == contact.address:
+                return candidate
+        raise LocalProtocolError(f"{contact} was never named: it cannot have been asked")
+
+    def _move(self, candidate: Candidate, event: str, now: float) -> str:
+        """Takes `candidate` through the table, and returns the state it was in."""
+        before, candidate.state = candidate.state, candidate.after(event)
+        self.events.append(Event(now, event, candidate.contact, candidate.origin, candidate.hop))
+        return before
+
+    def _answer(self, candidate: Candidate, event: str, now: float) -> bool:
+        """Notes that `candidate` answered, and frees what waited for it. Returns whether anybody still cares."""
+        before = self._move(candidate, event, now)
+        if before == MOOT:
+            return False
+        self._release(candidate, before)
+        for referrer in candidate.referrers:
+            referrer.proven += 1
+        for rival in candidate.rivals:
+            if rival is not candidate:
+                self._outdo(rival, now)
+        return True
+
+    def _outdo(self, candidate: Candidate, now: float) -> None:
+        """Gives `candidate` up, since its uid is reached, or has been, at another address."""
+        if candidate.state == UNTRIED:
+            self._drop(candidate, now)
+        elif candidate.state in {IN_FLIGHT, SLOW}:
+            self._release(candidate, self._move(candidate, "outdone", now))
+            self._order.remove(candidate)
+
+    def _drop(self, candidate: Candidate, now: float) -> None:
+        self._move(candidate, "dropped", now)
+        self._order.remove(candidate)
+
+    def _release(self, candidate: Candidate, before: str) -> None:
+        """Frees the slot of `candidate`, which was in flight or slow until now."""
+        slow = before == SLOW
+        if slow:
+            self._slow -= 1
+        else:
+            self._flying.remove(candidate)
+        for referrer in candidate.referrers:
+            referrer.open -= 1
+            referrer.late -= slow
+
+
+def _refer(referrer: Candidate, hint: Candidate) -> bool:
+    """Notes that `referrer` named `hint`, with what has come of it so far; False if it had done so already."""
+    if hint.referrers and hint.referrers[-1] is referrer:
+        return False
+    hint.referrers.append(referrer)
+    referrer.hints.append(hint)
+    referrer.proven += hint.state == ANSWERED
+    referrer.charges += hint.state == REFUTED
+    referrer.open += hint.state in {IN_FLIGHT, SLOW}
+    referrer.late += hint.state == SLOW
+    return True
+
+
+@lru_cache(maxsize=4_096)
+def _host(ip: str) -> str:
+    """One spelling for each host."""
+    host = ipaddress.ip_address(ip)
+    mapped = host.ipv4_mapped if isinstance(host, ipaddress.IPv6Address) else None
+    return str(mapped or host)
