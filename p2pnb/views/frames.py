@@ -104,7 +104,7 @@ _NODE = Column("node", COUNT, "node")
 _ID, _UID = Column("id", TEXT, "uid", abbreviated), Column("uid", TEXT, "uid", full_hex)
 _IP, _PORT = Column("ip", TEXT, "ip"), Column("port", "int32", "port")
 _PEER = Column("peer", MAYBE, "peer", position)
-_AGE, _RTT = Column("age_s", NUMBER, "age_s"), Column("rtt_ms", NUMBER, "rtt", milliseconds)
+_AGE = Column("age_s", NUMBER, "age_s")
 _BYTES = (Column("bytes_out", COUNT, "bytes_out"), Column("bytes_in", COUNT, "bytes_in"))
 
 
@@ -119,8 +119,9 @@ SCHEMAS: dict[str, Schema] = {
         _UID,
     )),
     "routing": Schema(_NODE, (
-        Column("bucket", "int16", "bucket"), _ID, _PEER, _IP, _PORT, _AGE, _RTT, Column("failures", "int32", "failures"),
-        Column("dialled", FLAG, "dialled"), Column("cached", FLAG, "cached"), _UID,
+        Column("bucket", "int16", "bucket"), _ID, _PEER, _IP, _PORT, _AGE,
+        Column("rtt_ms", NUMBER, "rtt_ms"), Column("failures", "int32", "failures"), Column("dialled", FLAG, "dialled"),
+        Column("cached", FLAG, "cached"), _UID,
     )),
     "values": Schema(_NODE, (
         Column("id", TEXT, "key", abbreviated), Column("size_bytes", COUNT, "size"), _AGE, Column("expires_s", NUMBER, "expires_s"),
@@ -141,7 +142,8 @@ SCHEMAS: dict[str, Schema] = {
     )),
     "events": Schema(Column("event", COUNT, ""), (
         Column("time_s", NUMBER, "time"), Column("node", MAYBE, "node", position), _PEER, Column("verb", TEXT, "verb"),
-        Column("outcome", TEXT, "outcome"), *_BYTES, _RTT, Column("cause", TEXT, "cause"),
+        Column("outcome", TEXT, "outcome"), *_BYTES, Column("rtt_ms", NUMBER, "rtt", milliseconds),
+        Column("cause", TEXT, "cause"),
     )),
     "lookup": Schema(Column("step", COUNT, ""), (
         Column("time_ms", NUMBER, "time", milliseconds), Column("event", TEXT, "event"), _PEER, _ID,
@@ -178,8 +180,8 @@ def nodes(rows: Iterable[Row]) -> Frame:
 def routing(rows: Iterable[Row]) -> Frame:
     """One row a contact in a table or replacement cache, by bucket (shared prefix in bits).
 
-    Rows: `node bucket uid peer ip port age_s rtt failures dialled cached`; `peer` is the contact's position where it is a
-    node of this cluster, else None or -1; `age_s` and `rtt` in seconds, None when not known.
+    Rows: `node bucket uid peer ip port age_s rtt_ms failures dialled cached`; `peer` is the contact's position where it is
+    a node of this cluster, else None or -1; `age_s` and `rtt_ms` are None or NaN where not known.
     """
     return _frame("routing", sorted(rows, key=lambda row: (row["node"], row["bucket"], row["cached"])))
 
@@ -253,7 +255,7 @@ def lookup(rows: Iterable[Row], target: int) -> Frame:
     """One row a step of a lookup of `target`, in order; times count from the first step.
 
     Rows: `time event uid peer hop told_by`: seconds on any clock, one word, the contact's uid and position, how many
-    referrals away it was, and the uid of who named it; each of the last four may be None.
+    steps away it was (1: known from the start), and the uid of who named it; each of the last four may be None.
     """
     steps = sorted(rows, key=lambda row: row["time"])
     start = steps[0]["time"] if steps else 0.0

@@ -24,11 +24,15 @@ At = tuple[float, float]
 
 # --- a lookup in time -------------------------------------------------------------------------------------------------
 
+# event -> (shape, colour, meaning); other events have no mark
 STEPS = {
+    "named": ("disc", svg.GREY, "named, not asked"),
     "asked": ("ring", svg.BLUE, "asked"),
     "replied": ("disc", svg.BLUE, "replied"),
     "slow": ("triangle", svg.ORANGE, "slow: its slot given away"),
     "failed": ("cross", svg.VERMILLION, "failed"),
+    "refuted": ("cross", svg.VERMILLION, "failed"),
+    "outdone": ("box", svg.GREY, "answered elsewhere"),
     "found": ("star", svg.GREEN, "had the record"),
 }
 
@@ -36,18 +40,20 @@ STEPS = {
 def lookup(rows: Iterable[Row], target: int, *, own: int | None = None, width: float = 960.0, height: float = 380.0) -> str:
     """A lookup: to the right time in milliseconds, upwards the bits that a contact shares with the target.
 
-    `rows` are those of `frames.lookup`: `time event uid peer hop told_by`, with `time` in seconds on any clock. A contact is a bar from
-    asking to its reply, and a thin line comes from the reply that named it. Within a bucket a nearer contact
-    stands higher: the height is 256 - log2(distance). `own` is the uid of whoever looks.
+    `rows` are those of `frames.lookup`: `time event uid peer hop told_by`, with `time` in seconds on any clock. A contact is a bar
+    from asking to its reply, and a thin line comes from the reply that named it. Within a bucket a nearer contact stands
+    higher: the height is 256 - log2(distance). `own` is the uid of whoever looks.
     """
-    steps = sorted(rows, key=lambda row: row["time"])
-    drawing = _LookupDrawing([row for row in steps if row["uid"] is not None], target, own, width, height)
-    seen = [STEPS[event] for event in STEPS if any(row["event"] == event for row in steps)]
-    asked = len({row["uid"] for row in steps if row["event"] == "asked"})
-    title = f"A lookup of {short(target)}: {asked} contacts asked in {drawing.duration:.3g} ms"
+    everything = sorted((row for row in rows if row["uid"] is not None and row["event"] in STEPS), key=lambda row: row["time"])
+    asked = {row["uid"] for row in everything if row["event"] == "asked"}
+    steps = [row for row in everything if row["event"] != "named" or row["uid"] not in asked]
+    drawing = _LookupDrawing(steps, target, own, width, height)
+    seen = dict.fromkeys(STEPS[event] for event in STEPS if any(row["event"] == event for row in steps))
+    title = f"A lookup of {short(target)}: {len(asked)} contacts asked in {drawing.duration:.3g} ms"
     about = "Contacts asked over time, higher where they share more leading bits with the target; lines come from whoever named them."
     legend = svg.legend([*seen, *([("square", svg.GREEN, "who looks")] if own is not None else [])], drawing.left, 18)
-    parts = [drawing.axes(), drawing.referrals(), drawing.bars(), drawing.marks(), legend]
+    empty = "" if steps else svg.text(drawing.left, 18, "nobody was asked", kind="soft")
+    parts = [drawing.axes(), drawing.referrals(), drawing.bars(), drawing.marks(), legend, empty]
     return svg.picture(width, height, title, about, parts)
 
 
@@ -89,7 +95,8 @@ class _LookupDrawing:
         for tick in ticks(self.duration or 1.0):
             lines.append(f"M{n(self.x(tick))} {n(self.bottom)}v5")
             labels.append(svg.text(self.x(tick), self.bottom + 18, f"{tick:g}", kind="soft", anchor="middle", size=11))
-        labels.append(svg.text(14, (self.top + self.bottom) / 2, "bits shared with the target", kind="soft", anchor="middle", turn=-90, size=11))
+        middle = (self.top + self.bottom) / 2
+        labels.append(svg.text(14, middle, "bits shared with the target", kind="soft", anchor="middle", turn=-90, size=11))
         labels.append(svg.text((self.left + self.right) / 2, self.bottom + 36, "time (ms)", kind="soft", anchor="middle", size=11))
         return f'<path class="faint" stroke="#ddd" fill="none" d="{"".join(lines)}"/>' + "".join(labels)
 
@@ -102,7 +109,8 @@ class _LookupDrawing:
             x, y = self.at(row)
             if row["told_by"] in self.replies:
                 x0, y0 = self.replies[row["told_by"]]
-                named.append(f"M{n(x0)} {n(y0)}C{n(x0 + 14)} {n(y0)} {n(x - 14)} {n(y)} {n(x)} {n(y)}")
+                bend = max(0.0, min(14.0, (x - x0) / 2))
+                named.append(f"M{n(x0)} {n(y0)}C{n(x0 + bend)} {n(y0)} {n(x - bend)} {n(y)} {n(x)} {n(y)}")
             elif self.own is not None:
                 known.append(f"M{n(self.left)} {n(self.y(self.own))}L{n(x)} {n(y)}")
         dashed = f'<path class="line" stroke="#aaa" fill="none" stroke-dasharray="3 3" d="{"".join(known)}"/>' if known else ""
@@ -118,7 +126,7 @@ class _LookupDrawing:
         paths: dict[str, list[str]] = {}
         for uid, row in first.items():
             (x1, y), (x2, _) = self.at(row), self.at(last[uid])
-            colour = STEPS.get(last[uid]["event"], STEPS["asked"])[1]
+            colour = STEPS[last[uid]["event"]][1]
             paths.setdefault(colour, []).append(f"M{n(x1)} {n(y)}H{n(x2)}")
         drawn = (f'<path stroke="{colour}" d="{"".join(path)}"/>' for colour, path in paths.items())
         return svg.group(drawn, 'fill="none" stroke-width="3" stroke-opacity=".45" stroke-linecap="round"')
@@ -128,15 +136,15 @@ class _LookupDrawing:
         labels, parts = svg.Labels(10.5), []
         for row in self.steps:
             x, y = self.at(row)
-            shape, colour, meaning = STEPS.get(row["event"], ("disc", svg.GREY, row["event"]))
+            shape, colour, _ = STEPS[row["event"]]
             peer = "" if row["peer"] is None else f"#{row['peer']} · "
             hop = "" if row["hop"] is None else f" · hop {row['hop']}"
             bits = common_prefix_length(row["uid"], self.target)
-            tip = f"{peer}{short(row['uid'])} · {bits} bits{hop} · {meaning} at {1000 * (row['time'] - self.start):.3g} ms"
-            parts.append(svg.mark(shape, x, y, 4.5, colour, tip))
-            labels.keep_clear(x, y, 4)
+            tip = f"{peer}{short(row['uid'])} · {bits} bits{hop} · {row['event']} at {1000 * (row['time'] - self.start):.3g} ms"
+            parts.append(svg.mark(shape, x, y, 1.8 if row["event"] == "named" else 4.5, colour, tip))
+            labels.keep_clear(x, y, 2)
         for row in self.steps:
-            if row["event"] in {"replied", "found", "failed"} and row["peer"] is not None:
+            if row["event"] in {"replied", "found", "failed", "refuted"} and row["peer"] is not None:
                 x, y = self.at(row)
                 labels.place(x + 9, y + 4, f"#{row['peer']}")
         origin = "" if self.own is None else svg.mark("square", self.left, self.y(self.own), 5, svg.GREEN, f"{short(self.own)} looks")
@@ -166,8 +174,8 @@ MOST_BUCKETS = 32
 def routing_table(rows: Iterable[Row], k: int = spec.K, *, own: int | None = None, key: int | None = None) -> str:
     """One node's routing table: a line for each number of shared bits, with its k slots and its replacement cache.
 
-    `rows` are those of `frames.routing` for one node: `bucket uid peer age_s failures cached`. With `own`, the node's uid, each line begins with
-    the prefix that its contacts have; with `key` too, the line where that key falls is marked.
+    `rows` are those of `frames.routing` for one node: `bucket uid peer age_s failures cached`. With `own`, the node's uid, each
+    line begins with the prefix that its contacts have; with `key` too, the line where that key falls is marked.
     """
     contacts = sorted(rows, key=lambda row: (row["bucket"], row["cached"]))
     filled = sorted({row["bucket"] for row in contacts})
@@ -176,6 +184,7 @@ def routing_table(rows: Iterable[Row], k: int = spec.K, *, own: int | None = Non
     if wanted is not None and wanted not in buckets:
         buckets.append(wanted)
     size, left, top = (32.0 if k <= 8 else 24.0), 200.0, 62.0
+    right = left + max(k, 4) * size + 130
     parts = [
         svg.legend([FRESH, QUIET, FAILING, CACHED], 14, 18),
         svg.text(14, 46, "bits shared", kind="soft", size=11),
@@ -184,21 +193,18 @@ def routing_table(rows: Iterable[Row], k: int = spec.K, *, own: int | None = Non
     ]
     for line, bucket in enumerate(buckets):
         y = top + line * (size + 4) + size / 2
-        inside = [row for row in contacts if row["bucket"] == bucket]
         if bucket == wanted:
-            parts.append(f'<rect x="8" y="{n(y - size / 2 - 2)}" width="{n(left + k * size + 120)}" height="{n(size + 4)}" rx="4" '
-                         f'fill="{svg.PURPLE}" fill-opacity=".25"/>')  # fmt: skip
-        parts += [
-            svg.text(14, y + 4, bucket),
-            _prefix(92, y + 4, own, bucket) if own is not None else "",
-            *_slots(inside, left, y, size, k),
-            svg.text(left + k * size + 100, y + 4, "key", kind="soft") if bucket == wanted else "",
-        ]
+            band = f'x="8" y="{n(y - size / 2 - 2)}" width="{n(right + 34)}" height="{n(size + 4)}" rx="4"'
+            parts.append(f'<rect {band} fill="{svg.PURPLE}" fill-opacity=".22"/>')
+            parts.append(svg.mark("diamond", right, y, 4.5, svg.PURPLE) + svg.text(right + 12, y + 4, "key", kind="soft"))
+        parts.append(svg.text(14, y + 4, bucket))
+        parts.append(_prefix(92, y + 4, own, bucket) if own is not None else "")
+        parts += _slots([row for row in contacts if row["bucket"] == bucket], left, y, size, k)
     known = sum(not row["cached"] for row in contacts)
     height = top + len(buckets) * (size + 4) + 26
-    parts.append(svg.text(14, height - 10, f"{known} contacts; nobody known is nearer", kind="soft", size=11))
+    parts.append(svg.text(14, height - 10, f"{known} contacts; buckets not shown are empty", kind="soft", size=11))
     about = "One line for each number of leading bits that the contacts share with the node; k slots a line, then replacements."
-    return svg.picture(left + k * size + 150, height, f"Routing table: {known} contacts, k = {k}", about, parts)
+    return svg.picture(max(right + 50, 470), height, f"Routing table: {known} contacts, k = {k}", about, parts)
 
 
 def _prefix(x: float, y: float, own: int, bucket: int) -> str:
@@ -217,7 +223,8 @@ def _slots(contacts: list[Row], left: float, y: float, size: float, k: int) -> l
     for slot in range(max(k, len(main))):
         x = left + slot * size + size / 2
         if slot >= len(main):
-            parts.append(f'<rect class="faint" x="{n(x - half)}" y="{n(y - half)}" width="{n(2 * half)}" height="{n(2 * half)}" rx="3" fill="none" stroke="#ddd"/>')
+            at = f'x="{n(x - half)}" y="{n(y - half)}" width="{n(2 * half)}" height="{n(2 * half)}"'
+            parts.append(f'<rect class="faint" {at} rx="3" fill="none" stroke="#ddd"/>')
             continue
         row = main[slot]
         kind = FAILING if row["failures"] else FRESH if row["age_s"] is not None and row["age_s"] <= spec.LIVE_WITHIN else QUIET
@@ -225,8 +232,9 @@ def _slots(contacts: list[Row], left: float, y: float, size: float, k: int) -> l
         parts.append(svg.mark("square" if kind is FRESH else "box", x, y, half, kind[1], tip))
         if kind is FAILING:
             parts.append(svg.mark("cross", x, y, half * 0.55, kind[1], tip))
-        elif row["peer"] is not None and row["peer"] >= 0:
-            parts.append(svg.text(x, y + 3.5, row["peer"], kind="inverse" if kind is FRESH else "", anchor="middle", size=10))
+        elif row["peer"] is not None and 0 <= row["peer"] < 10_000:
+            small = 10 if row["peer"] < 100 else 2 * half / 2.2 if row["peer"] < 1000 else 2 * half / 2.8
+            parts.append(svg.text(x, y + 3.5, row["peer"], kind="inverse" if kind is FRESH else "", anchor="middle", size=min(10, small)))
     waiting = [row for row in contacts if row["cached"]]
     start = left + max(k, len(main)) * size + 16
     parts += [svg.mark("ring", start + i * 11, y, 4, svg.ORANGE, _contact_tip(row, CACHED[2])) for i, row in enumerate(waiting[:6])]
@@ -281,7 +289,6 @@ def bag(rows: Iterable[Row]) -> str:
 
 def duration(seconds: float) -> str:
     """A time span in the largest unit that fits: "12 ms", "3.4 s", "5 min", "2.5 h"."""
-    for size, unit in ((3600.0, "h"), (60.0, "min"), (1.0, "s")):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1000:.3g} ms"
+    unit, size = next(((unit, size) for unit, size in (("h", 3600.0), ("min", 60.0), ("s", 1.0)) if seconds >= size), ("ms", 0.001))
+    amount = seconds / size
+    return f"{amount:.0f} {unit}" if amount >= 10 else f"{n(amount)} {unit}"

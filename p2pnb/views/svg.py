@@ -95,7 +95,8 @@ _POLYGONS = {
     "diamond": ((0, -1.25), (1.25, 0), (0, 1.25), (-1.25, 0)),
     "triangle": ((0, -1.2), (1.15, 0.9), (-1.15, 0.9)),
     "star": (
-        (0, -1.6), (0.39, -0.53), (1.52, -0.49), (0.63, 0.2), (0.94, 1.29), (0, 0.66), (-0.94, 1.29), (-0.63, 0.2), (-1.52, -0.49), (-0.39, -0.53),
+        (0, -1.6), (0.39, -0.53), (1.52, -0.49), (0.63, 0.2), (0.94, 1.29),
+        (0, 0.66), (-0.94, 1.29), (-0.63, 0.2), (-1.52, -0.49), (-0.39, -0.53),
     ),
 }  # fmt: skip
 
@@ -128,7 +129,7 @@ class Labels:
         """Write `content` at its baseline unless something is there; says whether it did."""
         width = width_of(content, self.size)
         left = x - {"start": 0.0, "middle": width / 2, "end": width}[anchor]
-        box = (left - 2, y - self.size, left + width + 2, y + 3)
+        box = (left - 1, y - self.size, left + width + 1, y + 2)
         if any(a < box[2] and c > box[0] and b < box[3] and d > box[1] for a, b, c, d in self._taken):
             return False
         self._taken.append(box)

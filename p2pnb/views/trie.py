@@ -117,7 +117,7 @@ def trie(
         drawing.marks(holders, chosen),
         drawing.key(key),
         drawing.names({*holders, *(() if chosen is None else (chosen,))}),
-        svg.legend(shown, drawing.left, 18),
+        svg.legend(shown, drawing.left, 18) if rows else svg.text(drawing.left, 18, "no nodes", kind="soft"),
     ]
     title = f"{len(rows)} nodes by uid" + (f", {dead} of them dead" if dead else "")
     about = "The binary trie of the uids of all nodes: two nodes are as near as their lowest common branch is low."
@@ -207,13 +207,13 @@ class _Drawing:
 
     def names(self, wanted: Collection[int]) -> str:
         """Names below the leaves: those wanted first, then all others while there is room."""
-        labels = svg.Labels(11 if self.spacing >= 22 else 9.5)
+        labels = svg.Labels(11 if self.spacing >= 22 else 9)
         for x, y in self.at.values() if self.spacing >= 13 else ():
             labels.keep_clear(x, y, self.radius - 1)
         for row in sorted(self.rows, key=lambda row: row["node"] not in wanted):
             if self.spacing >= 13 or row["node"] in wanted:
                 x, y = self.at[row["node"]]
-                name = _name(row) if self.spacing >= 62 else f"#{row['node']}"
+                name = _name(row) if self.spacing >= 62 else str(row["node"]) if 13 <= self.spacing < 20 else f"#{row['node']}"
                 labels.place(x, y + max(self.radius, 4) + 13, name, anchor="middle")
         return "".join(labels.parts)
 

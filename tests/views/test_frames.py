@@ -24,9 +24,9 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         for n, uid in enumerate(UIDS)
     ],
     "routing": [
-        {"node": 1, "bucket": 0, "uid": UIDS[0], "peer": 0, "ip": "127.0.0.1", "port": 60_000, "age_s": 1.5, "rtt": 0.002, "failures": 0,
+        {"node": 1, "bucket": 0, "uid": UIDS[0], "peer": 0, "ip": "127.0.0.1", "port": 60_000, "age_s": 1.5, "rtt_ms": 2.0, "failures": 0,
          "dialled": True, "cached": False},
-        {"node": 0, "bucket": 3, "uid": UIDS[3], "peer": -1, "ip": "::1", "port": 9, "age_s": None, "rtt": None, "failures": 2,
+        {"node": 0, "bucket": 3, "uid": UIDS[3], "peer": -1, "ip": "::1", "port": 9, "age_s": None, "rtt_ms": None, "failures": 2,
          "dialled": False, "cached": True},
     ],
     "values": [{"node": 3, "key": UIDS[0], "size": 100, "age_s": 2.0, "expires_s": 86_398.0}],

@@ -1,0 +1,219 @@
+"""Cards: what a cell that ends with a cluster, a node or a result shows, as HTML and as plain text.
+
+A card is a heading, a few badges, facts, a note, and perhaps a picture; HTML and text are made of the same facts. Much
+of it came from other machines, so every text goes through `svg.safe`. JupyterLab shows a picture inline, where it takes
+the theme's colours. In a notebook that is not trusted, and on GitHub, inline SVG and style sheets are removed: there an
+`<img>` of the same picture, which the style sheet hides, takes its place.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from p2pnb.uid import BITS, Key, short
+from p2pnb.views import pictures
+from p2pnb.views.pictures import duration
+from p2pnb.views.svg import FONT, MONO, safe, theme
+
+Summary = Mapping[str, Any]
+Facts = list[tuple[str, str]]
+
+LARGEST_STILL = 120_000  # characters of SVG that a card carries twice
+MOST_ENTRIES = 20  # values of a bag that a card lists
+
+
+class Card(NamedTuple):
+    """One thing, shown twice: an HTML fragment and plain text."""
+
+    html: str
+    text: str
+
+
+def mimebundle(html: str, text: str, svg: str | None = None) -> dict[str, str]:
+    """What `_repr_mimebundle_` returns."""
+    return {"text/plain": text, "text/html": html} | ({} if svg is None else {"image/svg+xml": svg})
+
+
+# --- the card ---------------------------------------------------------------------------------------------------------
+
+_STYLE = (
+    f"{theme('.p2p-card')}.p2p-card{{max-width:992px;box-sizing:border-box;margin:2px 0;padding:10px 14px;font:13px/1.4 {FONT};"
+    "border:1px solid var(--p2p-faint);border-radius:6px;background:var(--p2p-paper);color:var(--p2p-ink)}"
+    ".p2p-card .p2p-head{display:flex;flex-wrap:wrap;align-items:baseline;gap:4px 10px}"
+    ".p2p-card .p2p-head b{font-size:15px;font-weight:600}"
+    ".p2p-card .p2p-badge{padding:0 8px;border:1px solid var(--p2p-line);border-radius:9px;font-size:12px;color:var(--p2p-soft)}"
+    ".p2p-card dl{display:flex;flex-wrap:wrap;gap:6px 26px;margin:8px 0 2px}"
+    ".p2p-card dl div{display:block}.p2p-card dt{margin:0;font-size:11px;font-weight:400;color:var(--p2p-soft)}"
+    ".p2p-card dd{margin:0;font-variant-numeric:tabular-nums}"
+    f".p2p-card .p2p-mono{{font-family:{MONO};font-size:12px;overflow-wrap:anywhere}}"
+    ".p2p-card .p2p-note{margin:8px 0 2px;color:var(--p2p-soft)}.p2p-card svg{display:block;margin-top:8px}"
+    ".p2p-card .p2p-still{display:none}"
+)
+
+
+def _card(title: str, badges: Iterable[str], facts: Facts, *, note: str = "", picture: str = "") -> Card:
+    shown = [badge for badge in badges if badge]
+    head = f"<b>{safe(title)}</b>" + "".join(f' <span class="p2p-badge">{safe(badge)}</span>' for badge in shown)
+    body = "".join(f"<div><dt>{safe(name)}</dt><dd{_mono(value)}>{safe(value)}</dd></div>" for name, value in facts)
+    html = (
+        f'<div class="p2p-card"><style>{_STYLE}</style><div class="p2p-head">{head}</div>'
+        + (f"<dl>{body}</dl>" if facts else "")
+        + (f'<div class="p2p-note">{safe(note)}</div>' if note else "")
+        + (picture + _still(picture, title) if picture else "")
+        + "</div>"
+    )
+    width = max((len(name) for name, _ in facts), default=0)
+    lines = [" · ".join([title, *shown]), *(f"  {name:<{width}}  {value}" for name, value in facts)] + ([f"  {note}"] if note else [])
+    return Card(html, "\n".join(_printable(line) for line in lines))
+
+
+def _still(picture: str, title: str) -> str:
+    if len(picture) > LARGEST_STILL:
+        return ""
+    data = base64.b64encode(picture.encode()).decode()
+    return f'<img class="p2p-still" alt="{safe(title)}" src="data:image/svg+xml;base64,{data}">'
+
+
+def _mono(value: str) -> str:
+    """Uids and keys are set in a monospaced face."""
+    return ' class="p2p-mono"' if "…" in value or len(value) >= 64 else ""
+
+
+def _printable(line: str) -> str:
+    return "".join(c if c.isprintable() else "\ufffd" for c in line)
+
+
+# --- facts ------------------------------------------------------------------------------------------------------------
+
+Fact = tuple[str, str, Callable[[Any], str]]
+
+
+def _facts(summary: Summary, wanted: Sequence[Fact]) -> Facts:
+    """Those of the wanted facts (label, key, format) that the summary has."""
+    return [(label, form(summary[key])) for label, key, form in wanted if summary.get(key) is not None]
+
+
+def count(value: int) -> str:
+    return f"{value:,}".replace(",", "\u202f")
+
+
+def size(octets: int) -> str:
+    """A number of bytes in the largest unit that fits: "100 B", "250 kB", "1.2 MB"."""
+    for step, unit in ((1_000_000, "MB"), (1_000, "kB")):
+        if octets >= step:
+            return f"{octets / step:.3g} {unit}"
+    return f"{octets} B"
+
+
+def _hex(value: bytes | int) -> str:
+    return str(Key.from_int(value)) if isinstance(value, int) else value.hex()
+
+
+_CLUSTER: tuple[Fact, ...] = (
+    ("k", "k", str), ("replication", "replication", str), ("alpha", "alpha", str), ("seed", "seed", str),
+    ("values", "values", count), ("bags", "bags", count), ("namespaces", "namespaces", count),
+    ("requests", "requests", count), ("failed", "failed", count), ("up", "uptime_s", duration),
+)  # fmt: skip
+
+
+def cluster_card(summary: Summary, picture: str = "") -> Card:
+    """A cluster. Needs `network nodes alive`; shows, where given, `host name` and the keys of `_CLUSTER`.
+
+    `complete=True` adds that every node knows every other; `closed=True` that it is over. `picture` is its trie.
+    """
+    nodes, alive = summary["nodes"], summary["alive"]
+    where = f"{summary['network']} on {summary['host']}" if summary.get("host") else str(summary["network"])
+    badges = [f"{count(nodes)} nodes", f"{count(nodes - alive)} dead" if alive < nodes else "all alive", where]
+    badges += [f"network “{summary['name']}”"] if summary.get("name") else []
+    note = ""
+    if summary.get("closed"):
+        badges, note = [*badges[:1], "closed"], "Nothing of it is left running: launch another with `await Cluster.launch(20)`."
+    elif summary.get("complete"):
+        note = "Every node knows every other here, so a lookup has nothing to do: `launch(64, k=3)` gives it work."
+    return _card("Cluster", badges, _facts(summary, _CLUSTER), note=note, picture=picture)
+
+
+_NODE: tuple[Fact, ...] = (
+    ("contacts", "contacts", count), ("links", "links", count), ("values", "values", count), ("bags", "bags", count),
+    ("namespaces", "namespaces", count), ("stored", "stored_bytes", size), ("requests in", "requests_in", count),
+    ("requests out", "requests_out", count), ("errors", "errors", count), ("uid", "uid", _hex),
+)  # fmt: skip
+
+
+def node_card(summary: Summary, picture: str = "") -> Card:
+    """A node: a row of `frames.nodes`. `picture` is its routing table."""
+    alive = summary["alive"]
+    note = "" if alive else "It was killed: bring it back with `await cluster.restart(node)`."
+    badges = [short(summary["uid"]), "alive" if alive else "dead", f"{summary['ip']}:{summary['port']}"]
+    return _card(f"Node #{summary['node']}", badges, _facts(summary, _NODE), note=note, picture=picture)
+
+
+def lookup_card(summary: Summary, picture: str = "") -> Card:
+    """A lookup. Needs `target nearest`; shows, where given, `node hops rpcs failed duration_s found`.
+
+    `nearest` holds (position or None, uid, shared bits) for each of the nearest that answered, nearest first.
+    """
+    badges = [short(summary["target"]), f"from #{summary['node']}" if summary.get("node") is not None else ""]
+    badges.append("" if summary.get("found") is None else "found" if summary["found"] else "not found")
+    wanted: tuple[Fact, ...] = (
+        ("hops", "hops", str), ("requests", "rpcs", count), ("failed", "failed", count), ("took", "duration_s", duration),
+    )  # fmt: skip
+    named = [f"{short(uid) if node is None else f'#{node}'} ({bits} bits)" for node, uid, bits in summary["nearest"]]
+    shown = ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
+    facts = [*_facts(summary, wanted), ("nearest that answered", shown or "none"), ("target", _hex(summary["target"]))]
+    return _card("Lookup", badges, facts, picture=picture)
+
+
+def bag_card(summary: Summary, picture: str | None = None) -> Card:
+    """The values of a bag. Needs `kind` ("popular", "recent" or "sample") and `entries`; shows `key` where given.
+
+    `entries` are the rows of `pictures.bag`: `value publishers age listed_by of`. Text has a line for each of the first twenty.
+    """
+    entries = list(summary["entries"])
+    badges = [summary["kind"], f"{len(entries)} value{'s' * (len(entries) != 1)}"]
+    facts: Facts = _facts(summary, (("key", "key", _hex),))
+    drawn = pictures.bag(entries[:MOST_ENTRIES]) if picture is None else picture
+    more = f"{len(entries) - MOST_ENTRIES} more values are not shown." if len(entries) > MOST_ENTRIES else ""
+    card = _card("Bag", badges, facts, note=more, picture=drawn)
+    lines = [
+        f"  {short(row['value'])}  {row['publishers']} publisher{'s' * (row['publishers'] != 1)}, "
+        f"listed by {row['listed_by']} of {row['of']}, {duration(row['age'])} old"
+        for row in entries[:MOST_ENTRIES]
+    ]
+    return Card(card.html, "\n".join([card.text, *lines]))
+
+
+def namespace_card(summary: Summary) -> Card:
+    """A namespace. Needs `public_key`; shows, where given, `node` and `writable` (whether its private key is at hand)."""
+    writable = summary.get("writable")
+    badges = [short(summary["public_key"]), "" if writable is None else "may write" if writable else "read only"]
+    badges.append(f"at #{summary['node']}" if summary.get("node") is not None else "")
+    return _card("Namespace", badges, [("public key", _hex(summary["public_key"]))])
+
+
+def key_card(key: bytes) -> Card:
+    """A key or uid: all its digits, and the bits that decide where it falls."""
+    return _card("Key", [short(key)], [("begins with the bits", _bits(key)), ("hex", key.hex())])
+
+
+def _bits(key: bytes) -> str:
+    bits = f"{int.from_bytes(key, 'big'):0{BITS}b}"
+    return " ".join(bits[i : i + 4] for i in range(0, 16, 4)) + " …"
+
+
+def call_card(summary: Summary) -> Card:
+    """What became of a call. Needs `procedure`; shows, where given, the keys below.
+
+    `node key stored refused failed wanted reason duration_s requests bytes_out bytes_in` and `facts`, a dict of any others.
+    """
+    wanted = summary.get("wanted")
+    badges = [f"at #{summary['node']}" if summary.get("node") is not None else ""]
+    badges.append(f"{summary.get('stored', 0)} of {wanted} replicas took it" if wanted else "")
+    facts = _facts(summary, (
+        ("refused", "refused", count), ("failed", "failed", count), ("took", "duration_s", duration), ("requests", "requests", count),
+        ("sent", "bytes_out", size), ("received", "bytes_in", size), ("key", "key", _hex),
+    ))  # fmt: skip
+    facts += [(str(name), str(value)) for name, value in (summary.get("facts") or {}).items()]
+    return _card(str(summary["procedure"]), badges, facts, note=summary.get("reason") or "")
