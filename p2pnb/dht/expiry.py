@@ -72,10 +72,10 @@ class Expiries(Generic[D]):
     def due(self, now: float) -> Iterator[D]:
         """Takes out, oldest first, the records whose 24 hours are over. `now` never runs backwards."""
         while self._heap and self._heap[0][0] <= now:
-            _, _, record = heapq.heappop(self._heap)
+            due, _, record = heapq.heappop(self._heap)
             if record.gone:
                 self._gone -= 1
-            elif record.since + spec.EXPIRY > now:
+            elif record.since + spec.EXPIRY > due:
                 self.add(record)
             else:
                 record.gone = True
