@@ -78,14 +78,16 @@ class Author(Secret):
 
     __slots__ = ("private_key", "public_key")
 
-    def __init__(self, private_key: SecretBytes) -> None:
-        self.private_key = private_key
-        self.public_key = public_key_of(private_key)
+    def __init__(self, private_key: bytes) -> None:
+        octets = _hide(private_key)
+        del private_key
+        self.private_key = _as_seed(octets)
+        self.public_key = public_key_of(self.private_key)
 
     @classmethod
     def create(cls) -> Author:
         """A new author, from the operating system's randomness."""
-        return cls(SecretBytes(randombytes(BYTES)))
+        return cls(randombytes(BYTES))
 
     @classmethod
     def from_seed(cls, seed: bytes) -> Author:
@@ -128,10 +130,11 @@ def as_public_key(value: Any) -> bytes:
         return bytes.fromhex(value)
     if not isinstance(value, (bytes, bytearray, memoryview, VerifyKey)):
         raise TypeError(f"a public key is {PUBLIC_KEY} bytes, {2 * PUBLIC_KEY} hex digits or a VerifyKey, not {_kind(value)}")
-    octets = bytes(value)
+    octets = SecretBytes(bytes(value))  # so far it may be a private key, passed in the wrong place
+    del value
     if len(octets) != PUBLIC_KEY:
         raise ValueError(f"a public key is {PUBLIC_KEY} bytes, not {len(octets)}: pass author.public_key")
-    return octets
+    return bytes(octets)
 
 
 def as_signing_key(value: Any, public_key: bytes | None = None) -> SecretBytes:
@@ -146,8 +149,9 @@ def as_signing_key(value: Any, public_key: bytes | None = None) -> SecretBytes:
     hint = "pass author.private_key, a SigningKey, or its 32-byte seed"
     if isinstance(octets, str):
         raise TypeError(f"a private key is {BYTES} bytes, not {octets}: {hint}")
-    if len(octets) == 2 * BYTES and public_key_of(octets[:BYTES]) == octets[BYTES:]:
-        octets = SecretBytes(octets[:BYTES])
+    if len(octets) == 2 * BYTES:
+        seed = SecretBytes(octets[:BYTES])
+        octets = seed if public_key_of(seed) == octets[BYTES:] else octets
     if len(octets) != BYTES:
         raise ValueError(f"a private key is {BYTES} bytes, not {len(octets)}: {hint}")
     if public_key is not None and public_key_of(octets) != public_key:

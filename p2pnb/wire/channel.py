@@ -147,7 +147,7 @@ class NoiseChannel(Secret):
                 self._needed = LENGTH + size
                 break
             position += LENGTH
-            message = data[position : position + size]
+            message = bytes(data[position : position + size])
             position += size
             if self._opening is None:
                 reply += self._shake(message)
@@ -189,8 +189,7 @@ class NoiseChannel(Secret):
 class PlainChannel:
     """The same stream of frames without encryption. `uid` is what the other end says: for use inside one process only.
 
-    The end that dialled says `#(hello 1 uid listen-port network)` first, the other end answers with its own. An end of
-    another network is answered too, so that it learns the reason, but nothing more is taken from it.
+    The end that dialled says `#(hello 1 uid listen-port network)` first, the other end answers with its own.
     """
 
     __slots__ = ("_deframer", "_ended", "_hello", "_initiator", "_network", "_own", "established", "port", "records", "uid")
@@ -255,15 +254,19 @@ class PlainChannel:
             return b"", []
         hello, more = _or_not_a_peer(_read_hello, texts.pop(0))
         if not more or more[0] != self._network:
-            if self._initiator:
-                raise HandshakeError("it belongs to another network", "other-network")
-            self._ended = "other-network"
-            return self._say_hello(), []
+            return self._refuse("it belongs to another network", "other-network")
         if hello.uid == self._own:
-            raise HandshakeError("it has our own uid", "own-key")
+            return self._refuse("it has our own uid", "own-key")
         self.uid, self.port, self.established = hello.uid, hello.port, True
         self.records += len(texts)
         return self._say_hello(), texts
+
+    def _refuse(self, message: str, reason: str) -> tuple[bytes, list[bytes]]:
+        """The end that dialled must learn the reason, so the other one greets it and takes nothing more."""
+        if self._initiator:
+            raise HandshakeError(message, reason)
+        self._ended = reason
+        return self._say_hello(), []
 
 
 def _with_length(message: bytes) -> bytes:

@@ -58,21 +58,21 @@ class KeyPair(Secret):
 
     __slots__ = ("_private", "public")
 
-    def __init__(self, private: SecretBytes) -> None:
-        self._private = private
+    def __init__(self, private: bytes) -> None:
+        self._private = private = SecretBytes(private)
+        if len(private) != KEY:
+            raise ValueError(f"an X25519 private key is {KEY} bytes, not {len(private)}")
         self.public: bytes = crypto_scalarmult_base(private)
 
     @classmethod
     def generate(cls) -> Self:
         """A new pair from the operating system's randomness."""
-        return cls(SecretBytes(randombytes(KEY)))
+        return cls(randombytes(KEY))
 
     @classmethod
     def from_seed(cls, seed: bytes) -> Self:
         """The pair whose private key is these 32 bytes. Raises `ValueError` for any other number of bytes."""
         seed = SecretBytes(seed)
-        if len(seed) != KEY:
-            raise ValueError(f"an X25519 private key is {KEY} bytes, not {len(seed)}")
         return cls(seed)
 
     def exchange(self, public: bytes) -> SecretBytes:
@@ -96,7 +96,8 @@ class StaticKey(KeyPair):
 
     __slots__ = ("uid",)
 
-    def __init__(self, private: SecretBytes) -> None:
+    def __init__(self, private: bytes) -> None:
+        private = SecretBytes(private)
         super().__init__(private)
         self.uid = uid_of(self.public)
 
