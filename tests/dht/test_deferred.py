@@ -9,11 +9,9 @@ def test_waiting_before_the_result() -> None:
     got: list[int] = []
     deferred: Deferred[int] = Deferred()
     deferred.then(got.append)
-    assert not deferred.resolved
-    assert got == []
+    assert (deferred.resolved, got) == (False, [])
     deferred.resolve(7)
-    assert deferred.resolved
-    assert got == [7]
+    assert (deferred.resolved, got) == (True, [7])
 
 
 def test_waiting_after_the_result() -> None:

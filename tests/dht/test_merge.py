@@ -135,5 +135,10 @@ def test_newest_is_the_highest_valid_then_the_larger_value() -> None:
 
 def test_newest_verifies_equal_answers_once() -> None:
     asked: list[Version] = []
-    assert merge.newest([version(1, 1)] * 5, lambda each: bool(asked.append(each))) is None
+
+    def refuse(each: Version) -> bool:
+        asked.append(each)
+        return False
+
+    assert merge.newest([version(1, 1)] * 5, refuse) is None
     assert asked == [version(1, 1)]

@@ -256,6 +256,6 @@ def test_against_a_naive_oracle(seed: int, monkeypatch: pytest.MonkeyPatch) -> N
             assert row["age_s"] == now - oracle.entries[row["public_key"], row["key"]][1], seed
         assert rows == {each: oracle.kept(each, now) for each in list(oracle.entries)}, seed
         newest = store.get(author, key, now)
-        assert (newest and (newest.sequence, newest.value)) == (oracle.kept(name, now) or [None])[-1], seed
+        assert [(each.sequence, each.value) for each in [newest] if each] == oracle.kept(name, now)[-1:], seed
     store.expire(now + DAY)
     assert (len(store), quota.used) == (0, 0), seed

@@ -3,7 +3,7 @@
 import gc
 import random
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -143,9 +143,8 @@ def test_an_account_is_bounded_however_slowly_it_is_used() -> None:
 
 
 @pytest.fixture
-def unsigned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def unsigned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(namespaces, "verify", lambda *_, **__: True)
-    return
 
 
 def _values(rng: random.Random, number: int) -> tuple[int, Set]:

@@ -1,6 +1,7 @@
 """The responder: each network procedure, who may store, who may be told whom, and replies that come later."""
 
 import random
+from collections.abc import Iterable
 
 import pytest
 
@@ -63,6 +64,14 @@ def crowd(rng: random.Random, n: int, ip: str = "127.0.0.1") -> list[Contact]:
     return [contact(ip, 1_000 + number, rng.getrandbits(256)) for number in range(n)]
 
 
+def by_distance(contacts: Iterable[Contact], key: int) -> list[Contact]:
+    def distance(each: Contact) -> int:
+        assert each.uid is not None
+        return each.uid ^ key
+
+    return sorted(contacts, key=distance)
+
+
 def test_iam_is_welcomed_at_the_address_it_is_seen_at() -> None:
     assert Answerer()(Iam(5), ip="192.0.2.7", port=4_321) == Welcome("192.0.2.7", 4_321, OWN)
 
@@ -73,7 +82,7 @@ def test_peers_are_the_nearest_first(seed: int) -> None:
     ask = Answerer(crowd(rng, 300))
     for n in (*[rng.getrandbits(256) for _ in range(20)], OWN, 0):
         reply = ask(Peers(n))
-        assert reply == Nearest(tuple(sorted(ask.table, key=lambda each: each.uid ^ n)[:20])), seed
+        assert reply == Nearest(tuple(by_distance(ask.table, n)[:20])), seed
 
 
 def test_the_asker_is_not_named_to_itself() -> None:
@@ -95,7 +104,7 @@ def test_nobody_is_told_an_address_of_a_narrower_scope(seed: int) -> None:
     for ip in (*ips, "not an address"):
         key = rng.getrandbits(256)
         allowed = [each for each in ask.table if address.may_tell(each.ip, ip)]
-        assert ask(Peers(key), ip=ip) == Nearest(tuple(sorted(allowed, key=lambda each: each.uid ^ key)[:20])), (seed, ip)
+        assert ask(Peers(key), ip=ip) == Nearest(tuple(by_distance(allowed, key)[:20])), (seed, ip)
 
 
 @pytest.mark.parametrize("request_", GETS)
