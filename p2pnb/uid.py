@@ -6,8 +6,10 @@ distance one XOR and a comparison one instruction; `Key.int` and `Key.from_int` 
 
 from __future__ import annotations
 
+import builtins
 import hashlib
-from typing import Any
+import operator
+from typing import Any, SupportsIndex
 
 BITS = 256
 BYTES = BITS // 8
@@ -25,16 +27,16 @@ class Key(bytes):
         return bytes.__new__(cls, _octets(value, "a key"))
 
     @classmethod
-    def from_int(cls, number: int) -> Key:
+    def from_int(cls, number: SupportsIndex) -> Key:
         """The key whose big-endian number is `number`, 0 <= number < 2^256."""
-        return bytes.__new__(cls, number.to_bytes(BYTES, "big"))
+        return bytes.__new__(cls, operator.index(number).to_bytes(BYTES, "big"))
 
     @property
-    def int(self) -> int:
+    def int(self) -> builtins.int:
         """The key as a number, most significant byte first."""
         return int.from_bytes(self, "big")
 
-    def __xor__(self, other: bytes | str) -> int:
+    def __xor__(self, other: bytes | str) -> builtins.int:
         return self.int ^ as_key(other).int
 
     __rxor__ = __xor__
@@ -49,10 +51,11 @@ class Key(bytes):
         return Key, (bytes(self),)
 
 
-def key_of(data: bytes) -> Key:
+def key_of(data: Any) -> Key:
     """The key under which `data` is stored: its SHA-256 (the draft, `peer-set`)."""
-    if isinstance(data, str):
-        raise TypeError(f"key_of takes bytes, not str: write key_of({data!r}.encode())")
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        hint = f": write key_of({data!r}.encode())" if isinstance(data, str) else ""
+        raise TypeError(f"key_of takes bytes, not {type(data).__name__}{hint}")
     return bytes.__new__(Key, hashlib.sha256(data).digest())
 
 

@@ -26,6 +26,7 @@ from p2pnb.dht.store import Put, Store, key_of_request
 from p2pnb.dht.table import RoutingTable
 from p2pnb.errors import P2PError, PeerUnreachable, ProtocolError, StoreFull
 from p2pnb.net.contract import Lost, Received, Recv, Send
+from p2pnb.peer.cause import CAUSE
 from p2pnb.peer.report import Event, Report
 from p2pnb.peer.requests import Done, Outcome, Requests
 from p2pnb.peer.search import Judge, Patience, Replication, Search, Survey
@@ -172,6 +173,14 @@ class Core:
             raise PeerUnreachable(f"nobody here knows a live peer with the uid {short(whom)}", "unreachable")
         return await self.requests.reply(known, request)
 
+    def recheck(self) -> None:
+        """Asks every contact that failed last time whether it is back: after a partition, most are."""
+        for row in self.table.rows(self.clock()):
+            doubtful = self.table.get(row["uid"])
+            if row["failures"] and doubtful is not None and doubtful.uid is not None and doubtful.uid not in self._checking:
+                self._checking.add(doubtful.uid)
+                self.requests.ask(doubtful, Iam(self.own), self._checked)
+
     async def _own_answer(self, request: Request) -> Reply:
         """What this peer itself answers: it may be one of the nearest."""
         ip, port = self.address or ("127.0.0.1", 0)
@@ -203,7 +212,10 @@ class Core:
 
     async def _receive(self) -> None:
         while True:
-            item = await self._recv()
+            try:
+                item = await self._recv()
+            except P2PError:  # the carrier was closed
+                return
             if isinstance(item, Lost):
                 self._replies.pop(item.link, None)
                 self.requests.lost(item.link)
@@ -327,7 +339,7 @@ class Core:
     def _begin(self, procedure: str) -> Report:
         if self.closed:
             raise PeerUnreachable("this peer was closed", "closed")
-        self.last = Report(procedure, "")
+        self.last = Report(procedure, CAUSE.get())
         return self.last
 
     def spawn(self, work: Any) -> None:
@@ -344,14 +356,17 @@ class Core:
             else:
                 self.loop.call_exception_handler({"message": f"a task of {self!r} failed", "exception": error, "task": task})
 
-    async def close(self) -> None:
-        """Stops receiving and ends what is under way; requests that are open fail. The carrier is not closed. Idempotent."""
+    def stop(self) -> None:
+        """Ends what is under way, at once; requests that are open fail. The carrier is not closed. Idempotent."""
         self.closed = True
         self.requests.close()
-        ending = [self._receiver, *self._tasks]
-        for task in ending:
+        for task in (self._receiver, *self._tasks):
             task.cancel()
-        await asyncio.gather(*ending, return_exceptions=True)
+
+    async def close(self) -> None:
+        """As `stop`, and waits until every task has ended."""
+        self.stop()
+        await asyncio.gather(self._receiver, *self._tasks, return_exceptions=True)
 
 
 def _within(number: Any, least: int, most: int, what: str) -> int:

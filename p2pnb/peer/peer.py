@@ -85,8 +85,8 @@ class Peer(Values, Bags, Namespaces):
         key = as_key(target, "the target of a lookup").int
         return (await self.search(key, Peers(key), want=want or self.k)).lookup
 
-    async def close(self) -> None:
-        """Stops receiving and ends what is under way; requests that are open fail. The carrier is not closed. Idempotent."""
+    def stop(self) -> None:
+        """Ends what is under way, at once; requests that are open fail. The carrier is not closed. Idempotent."""
         if self.upkeep is not None:
             self.upkeep.stop()
-        await super().close()
+        super().stop()

@@ -25,7 +25,7 @@ from p2pnb.net.contract import Link, Received, Send
 from p2pnb.peer.cause import CAUSE
 from p2pnb.peer.report import Event
 from p2pnb.wire.contact import Contact
-from p2pnb.wire.messages import REPLIES_TO, VERBS, Reply, Request, Stored, parse_reply, to_datum
+from p2pnb.wire.messages import REPLIES_TO, VERBS, Reply, Request, Stored, Welcome, parse_reply, to_datum
 
 Outcome = Reply | P2PError
 Done = Callable[[Contact, Outcome], None]
@@ -176,6 +176,8 @@ class Requests:
             del self._unanswered[lane]
         try:
             reply = parse_reply(item.payload)
+            if isinstance(reply, Welcome) and item.uid not in (None, reply.uid):
+                raise ProtocolError("welcome with a uid that is not the link's")
             if type(reply) not in REPLIES_TO[type(asked.request)]:
                 raise ProtocolError(f"{type(reply).__name__} does not answer {VERBS[type(asked.request)]}")
         except ProtocolError as error:

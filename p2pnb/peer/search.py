@@ -17,8 +17,8 @@ from p2pnb.errors import P2PError, PeerUnreachable
 from p2pnb.peer.cause import CAUSE
 from p2pnb.peer.report import Report
 from p2pnb.peer.requests import Done, Outcome
-from p2pnb.wire.contact import Contact
-from p2pnb.wire.messages import Nearest, Reply, Request, Stored, to_datum
+from p2pnb.wire.contact import Contact, contact
+from p2pnb.wire.messages import Iam, Nearest, Reply, Request, Stored, Welcome, to_datum
 from p2pnb.wire.sexp import written
 
 # What a reply is worth: True ends the search, False says that the peer lied, None that it named others.
@@ -102,25 +102,40 @@ class Search(_Driver):
     def _pump(self) -> None:
         lookup, now = self.lookup, self._clock()
         while (chosen := lookup.next(now)) is not None:
-            self._ask(chosen, self._request, self._answered, self._datum, self._cause)
+            if chosen.uid is None:
+                self._ask(chosen, Iam(lookup.own), self._introduced, None, self._cause)
+            else:
+                self._ask(chosen, self._request, self._answered, self._datum, self._cause)
         if lookup.finished:
             self._end()
         else:
             self._wake_at(lookup.wake(now))
 
-    def _answered(self, contact: Contact, outcome: Outcome) -> None:
+    def _introduced(self, named: Contact, outcome: Outcome) -> None:
+        """Somebody who was named without a uid has said who he is, or has not answered."""
+        if self._over:
+            return
+        if not isinstance(outcome, Welcome):
+            self._answered(named, outcome)
+        elif self.lookup.connected(named, outcome.uid, self._clock()):
+            known = contact(named.ip, named.port, outcome.uid)
+            self._ask(known, self._request, self._answered, self._datum, self._cause)
+        else:
+            self._pump()
+
+    def _answered(self, whom: Contact, outcome: Outcome) -> None:
         if self._over:
             return
         lookup, now = self.lookup, self._clock()
         if isinstance(outcome, Nearest):
-            lookup.replied(contact, outcome.contacts, now)
+            lookup.replied(whom, outcome.contacts, now)
         elif isinstance(outcome, P2PError):
-            lookup.failed(contact, now, dialled=isinstance(outcome, PeerUnreachable) and outcome.reason in DIAL_FAILURES)
-        elif self._judge is not None and self._judge(contact, outcome):
+            lookup.failed(whom, now, dialled=isinstance(outcome, PeerUnreachable) and outcome.reason in DIAL_FAILURES)
+        elif self._judge is not None and self._judge(whom, outcome):
             self.result = outcome
-            lookup.found(contact, now)
+            lookup.found(whom, now)
         else:
-            lookup.failed(contact, now, dialled=False)
+            lookup.failed(whom, now, dialled=False)
         self._pump()
 
 
@@ -165,11 +180,11 @@ class Replication(_Driver):
             waits = [since + self._patience for since in self._asked.values() if now - since < self._patience]
             self._wake_at(min(waits, default=None))
 
-    def _answered(self, contact: Contact, outcome: Outcome) -> None:
-        self._asked.pop(contact, None)
+    def _answered(self, whom: Contact, outcome: Outcome) -> None:
+        self._asked.pop(whom, None)
         if isinstance(outcome, Stored) and outcome.accepted:
             self._report.stored += 1
-            self.acknowledged.append(contact)
+            self.acknowledged.append(whom)
         elif isinstance(outcome, Stored):
             self._report.refused += 1
         else:
@@ -212,12 +227,12 @@ class Survey(_Driver):
         elif not slow:
             self._wake_at(self._since + self._patience)
 
-    def _answered(self, contact: Contact, outcome: Outcome) -> None:
+    def _answered(self, whom: Contact, outcome: Outcome) -> None:
         self._left -= 1
         if isinstance(outcome, P2PError):
-            self.failed.append((contact, outcome))
+            self.failed.append((whom, outcome))
         else:
-            self.answers.append((contact, outcome))
+            self.answers.append((whom, outcome))
         if not self._over:
             self._pump()
 

@@ -260,19 +260,19 @@ def is_request(datum: Any) -> bool:
 
 def to_datum(message: Message) -> Any:
     """The s-expression of `message`."""
-    kind = type(message)
-    if kind is Nearest:
+    if isinstance(message, Nearest):
         return (_PEER, *[each.datum for each in message.contacts])
-    if kind is Stored:
+    if isinstance(message, Stored):
         return message.accepted
-    if kind is Value:
+    if isinstance(message, Value):
         return (_VALUE, message.value)
-    if kind is Welcome:
+    if isinstance(message, Welcome):
         return (_WELCOME, message.ip, message.port, message.uid)
-    if kind is Bag:
+    if isinstance(message, Bag):
         return (_BAG, *[[entry.value, entry.publishers, entry.age] for entry in message.entries])
-    if kind is Version:
+    if isinstance(message, Version):
         return (_VALUE, message.value, message.signature, message.sequence)
+    kind = type(message)
     fields = [getattr(message, name) for name in kind.__slots__]
     while fields and fields[-1] is None:
         fields.pop()

@@ -1,0 +1,136 @@
+"""One node as it lives on the cluster's thread: an identity, an endpoint on the network, and a peer on top of it.
+
+Everything here runs on that thread. People hold a `Node`, which outlives the peer: a node that was killed and restarted is
+the same position, uid and port with a new peer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from p2pnb import spec
+from p2pnb.errors import NodeDown
+from p2pnb.net.carrier import Carrier
+from p2pnb.net.endpoint import Endpoint
+from p2pnb.peer.identity import Identity
+from p2pnb.peer.peer import Peer
+from p2pnb.peer.report import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What all nodes of a cluster have in common."""
+
+    host: str = "127.0.0.1"
+    name: str = ""
+    ports: tuple[int, ...] | None = None
+    replication: int = spec.REPLICATION
+    k: int = spec.K
+    alpha: int = spec.ALPHA
+    encryption: bool = True
+    listen: bool = True
+
+
+class Member:
+    """A node: `position` is permanent, `peer` is None while it is down."""
+
+    def __init__(
+        self, position: int, identity: Identity, carrier: Carrier, settings: Settings, seed: int, log: Callable[[Event], None]
+    ) -> None:
+        self.position = position
+        self.identity = identity
+        self.uid = identity.uid
+        self.ip, self.port = settings.host, 0
+        self.peer: Peer | None = None
+        self.endpoint: Endpoint | None = None
+        self._carrier = carrier
+        self._settings = settings
+        self._rng = random.Random(seed)
+        self._log = log
+
+    @property
+    def alive(self) -> bool:
+        return self.peer is not None
+
+    def living(self) -> Peer:
+        """The peer. Raises `NodeDown` when the node was killed."""
+        if self.peer is None:
+            raise NodeDown(
+                f"node {self.position} was killed: ask another one, or bring it back with await cluster.restart(cluster[{self.position}])"
+            )
+        return self.peer
+
+    async def start(self) -> None:
+        """Opens the port (the one it had before, if any) and makes the peer. Raises `OSError` that says what to do."""
+        settings = self._settings
+        if self.endpoint is not None:
+            await self.endpoint.close()
+        key = self.identity.static if settings.encryption else self.uid.int
+        ports = settings.ports if settings.ports is not None and not self.port else None
+        self.endpoint = Endpoint(
+            self._carrier,
+            key,
+            ip=settings.host,
+            port=self.port,
+            ports=ports,
+            network=settings.name,
+            encryption=settings.encryption,
+            listen=settings.listen,
+        )
+        await self.endpoint.open()
+        self.ip, self.port = self.endpoint.ip, self.endpoint.port
+        self.peer = Peer(
+            self.uid,
+            self.endpoint.recv,
+            self.endpoint.send,
+            settings.replication,
+            k=settings.k,
+            alpha=settings.alpha,
+            network=settings.name,
+            address=(self.ip, self.port),
+            rng=self._rng,
+            log=self._log,
+            listens=settings.listen,
+        )
+
+    def kill(self, silent: bool) -> None:
+        """Ends it at once, without a word: links are reset, or, if `silent`, it turns into a black hole."""
+        if self.peer is not None and self.endpoint is not None:
+            self.peer.stop()
+            self.peer = None
+            self.endpoint.kill(silent)
+
+    async def close(self) -> None:
+        """Ends it in order. Idempotent."""
+        peer, self.peer = self.peer, None
+        if peer is not None:
+            await peer.close()
+        if self.endpoint is not None:
+            with contextlib.suppress(OSError):
+                await self.endpoint.close()
+
+    def row(self) -> dict[str, Any]:
+        """One row of `cluster.nodes()`."""
+        row: dict[str, Any] = {"node": self.position, "alive": self.alive, "ip": self.ip, "port": self.port, "uid": self.uid.int}
+        peer, endpoint = self.peer, self.endpoint
+        if peer is None or endpoint is None:
+            counts = (0, 0, 0, 0, 0, 0, 0, 0, 0)
+        else:
+            store = peer.store
+            counts = (
+                len(peer.table),
+                endpoint.link_count,
+                len(store.values),
+                len(store.bags),
+                len(store.namespaces),
+                store.size,
+                peer.answered,
+                peer.requests.count,
+                peer.refused_links,
+            )
+        names = ("contacts", "links", "values", "bags", "namespaces", "stored_bytes", "requests_in", "requests_out", "errors")
+        return row | dict(zip(names, counts, strict=True))

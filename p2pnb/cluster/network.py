@@ -1,0 +1,188 @@
+"""All members of a cluster, on the cluster's thread: starting, joining, killing, parting, ending.
+
+`Cluster` is what people hold; it crosses to this thread and keeps its promises. This is what it crosses to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+from collections.abc import Callable, Collection, Iterable
+
+from p2pnb.cluster.member import Member, Settings
+from p2pnb.cluster.watch import EventLog
+from p2pnb.errors import P2PError, PeerUnreachable
+from p2pnb.net.carrier import Carrier
+from p2pnb.net.memory import MemoryNetwork
+from p2pnb.net.tcp import TcpCarrier
+from p2pnb.peer.identity import Identity
+from p2pnb.peer.peer import Peer
+from p2pnb.uid import Key
+
+JOINING = 8  # nodes that join at the same time
+IDLE_LOOKUPS_A_SECOND = 5.0  # far buckets that all nodes together fill in the background
+
+Latency = float | Callable[[random.Random], float]
+
+
+class Network:
+    """The members and what they share. `seed` None: identities from the system's randomness."""
+
+    def __init__(self, kind: str, settings: Settings, seed: int | None, latency: Latency, loss: float) -> None:
+        self.settings = settings
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self.members: list[Member] = []
+        self.positions: dict[int, int] = {}
+        self.log = EventLog(self.position_of)
+        self.carrier: Carrier | None = None if kind == "tcp" else MemoryNetwork(random.Random(self.rng.getrandbits(64)), latency, loss)
+        self.walled: list[Member] = []
+
+    def position_of(self, uid: int | None) -> int | None:
+        """The position of the member with this uid; None for a stranger."""
+        return None if uid is None else self.positions.get(uid)
+
+    @property
+    def living(self) -> list[Member]:
+        return [member for member in self.members if member.alive]
+
+    # --- beginning ------------------------------------------------------------------------------------------------------
+
+    async def grow(self, n: int, bootstrap: Collection[tuple[str, int]], step: Callable[[], None]) -> list[Member]:
+        """`n` more members, started and joined. Raises what kept the first one from it, and leaves none of them behind."""
+        carrier = self.carrier = self.carrier or TcpCarrier.shared()  # the loop's own, so it is asked for on the loop
+        new = [self._make(len(self.members) + i, carrier) for i in range(n)]
+        if not self.members:
+            self.log.began = asyncio.get_running_loop().time()
+        try:
+            for member in new:
+                await member.start()
+            first = not self.members
+            self.members.extend(new)
+            self.positions.update((member.uid.int, member.position) for member in new)
+            await self._join(new, bootstrap, alone=first, step=step)
+        except BaseException:
+            for member in new:
+                self.positions.pop(member.uid.int, None)
+            self.members[:] = [member for member in self.members if member not in new]
+            await asyncio.gather(*(member.close() for member in new))
+            raise
+        self._pace()
+        for member in new:
+            if member.peer is not None and member.peer.upkeep is not None:
+                member.peer.upkeep.fill_far_buckets()
+        return new
+
+    def _make(self, position: int, carrier: Carrier) -> Member:
+        octets = os.urandom(32) if self.seed is None else self.rng.randbytes(32)
+        identity = Identity.from_seed(octets)
+        return Member(position, identity, carrier, self.settings, self.rng.getrandbits(64), self.log.events.append)
+
+    async def _join(self, new: list[Member], bootstrap: Collection[tuple[str, int]], *, alone: bool, step: Callable[[], None]) -> None:
+        """Each joins through a member that has joined before it; the first one through `bootstrap`, if there is one."""
+        joined = [member for member in self.living if member not in new]
+        waiting = list(reversed(new))
+        if alone:
+            first = waiting.pop()
+            if bootstrap:
+                await self._enter(first.living(), bootstrap)
+            joined.append(first)
+            step()
+
+        async def join_some() -> None:
+            while waiting:
+                member = waiting.pop()
+                await _join_through(member.living(), self.rng.choice(joined[-1000:]))
+                joined.append(member)
+                step()
+
+        await asyncio.gather(*(join_some() for _ in range(JOINING)))
+
+    async def _enter(self, peer: Peer, addresses: Iterable[tuple[str, int]]) -> Key:
+        """Joins a network of others through the first of `addresses` that answers; raises what the last one said."""
+        refusal: P2PError = PeerUnreachable("no address to join at: give one as (ip, port)", "unreachable")
+        for ip, port in addresses:
+            try:
+                met = await peer.greet(ip, port)
+            except P2PError as error:
+                refusal = error
+                continue
+            await peer.bootstrap(far=False)
+            return Key.from_int(met.uid or 0)
+        raise refusal
+
+    async def join(self, ip: str, port: int) -> Key:
+        """Every living member joins the network of the peer at `ip` and `port`; the first one finds out whether it can."""
+        living = self.living
+        if not living:
+            raise PeerUnreachable("every node of this cluster was killed: await cluster.restart(cluster[0]) first", "closed")
+        met = await self._enter(living[0].living(), [(ip, port)])
+
+        async def follow(member: Member) -> None:
+            if member.peer is not None:
+                with contextlib.suppress(P2PError):
+                    await self._enter(member.peer, [(ip, port)])
+
+        await asyncio.gather(*(follow(member) for member in living[1:]))
+        return met
+
+    async def restart(self, member: Member) -> None:
+        """Starts it anew, at its old address and under its old uid, and joins it through another member."""
+        member.kill(silent=False)
+        await member.close()
+        await member.start()
+        others = [each for each in self.living if each is not member]
+        if others:
+            await _join_through(member.living(), self.rng.choice(others))
+        self._pace()
+
+    def _pace(self) -> None:
+        """Far buckets are filled slowly where many nodes share one process."""
+        living = self.living
+        for member in living:
+            if member.peer is not None and member.peer.upkeep is not None:
+                member.peer.upkeep.idle = max(1.0, len(living) / IDLE_LOOKUPS_A_SECOND)
+
+    # --- breaking -------------------------------------------------------------------------------------------------------
+
+    def choose(self, fraction: float) -> list[Member]:
+        """A share of the living ones, drawn at random."""
+        living = self.living
+        return self.rng.sample(living, round(len(living) * fraction))
+
+    def kill(self, members: Iterable[Member], silent: bool) -> list[Member]:
+        doomed = [member for member in members if member.alive]
+        for member in doomed:
+            member.kill(silent)
+        return doomed
+
+    def partition(self, cut_off: list[Member]) -> list[Member]:
+        """Parts `cut_off` from everybody else: nothing passes between the two sides."""
+        self.heal()
+        addresses = frozenset((member.ip, member.port) for member in cut_off)
+        others = frozenset((member.ip, member.port) for member in self.members if member not in cut_off)
+        self.walled = self.living
+        for member in self.walled:
+            if member.endpoint is not None:
+                member.endpoint.wall(others if member in cut_off else addresses)
+        return cut_off
+
+    def heal(self) -> list[Member]:
+        """Ends a partition; the nodes look for those whom they had given up."""
+        healed, self.walled = [member for member in self.walled if member.alive], []
+        for member in healed:
+            if member.endpoint is not None:
+                member.endpoint.unwall()
+        for member in healed:
+            member.living().recheck()
+        return healed
+
+    async def close(self) -> None:
+        await asyncio.gather(*(member.close() for member in self.members))
+
+
+async def _join_through(peer: Peer, through: Member) -> None:
+    await peer.greet(through.ip, through.port)
+    await peer.bootstrap(far=False)

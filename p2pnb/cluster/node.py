@@ -1,0 +1,228 @@
+"""A node, as a cell holds it: the draft's procedures as awaitable calls, and its state as tables.
+
+Every procedure returns a `Call`: it has started, and is awaited for its result. The work is done by the node's peer on the
+cluster's thread; a `Node` itself has no state, so it may be kept, passed around and used from anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from p2pnb.cluster.call import Call
+from p2pnb.cluster.member import Member
+from p2pnb.cluster.results import BagResult, Lookup
+from p2pnb.cluster.watch import Last
+from p2pnb.errors import NodeDown, PeerUnreachable
+from p2pnb.peer.identity import Author
+from p2pnb.peer.peer import Peer
+from p2pnb.uid import Key, key_of, short
+from p2pnb.views import cards, frames, pictures
+from p2pnb.views.frames import Frame
+
+if TYPE_CHECKING:
+    from p2pnb.cluster.cluster import Cluster
+
+T = TypeVar("T")
+
+
+class Node:
+    """One node of a cluster. Get it as `cluster[3]`; do not make it yourself.
+
+    Example: `key = await cluster[3].set(b"hello")`, then `await cluster[9].ref(key)`. All procedures take `timeout=`,
+    in seconds, and raise `NodeDown` when the node was killed.
+    """
+
+    def __init__(self, cluster: Cluster, member: Member) -> None:
+        self._cluster = cluster
+        self._member = member
+        self._calls: list[str] = []
+
+    # --- who it is ----------------------------------------------------------------------------------------------------
+
+    @property
+    def position(self) -> int:
+        """Its place in the cluster, for good."""
+        return self._member.position
+
+    @property
+    def uid(self) -> Key:
+        return self._member.uid
+
+    @property
+    def ip(self) -> str:
+        return self._member.ip
+
+    @property
+    def port(self) -> int:
+        return self._member.port
+
+    @property
+    def alive(self) -> bool:
+        return self._member.alive
+
+    @property
+    def peer(self) -> Peer:
+        """The peer itself, for `cluster.run` and for experiments: touch it on the cluster's own loop only. Raises `NodeDown`."""
+        return self._member.living()
+
+    # --- the draft's procedures -----------------------------------------------------------------------------------------
+
+    def connect(self, ip: str, port: int, *, timeout: float | None = None) -> Call[bool]:
+        """Makes sure that this node knows the peer at `ip` and `port`; False when it cannot, and `node.last.reason` says why."""
+        return self._call("connect", lambda peer: peer.connect(ip, port), timeout)
+
+    def bootstrap(self, *, timeout: float | None = None) -> Call[None]:
+        """Fills the routing table from the peers it knows: its surroundings, then each bucket farther away."""
+        return self._call("bootstrap", lambda peer: peer.bootstrap(), timeout)
+
+    def set(self, value: bytes, *, timeout: float | None = None) -> Call[Key]:
+        """Stores up to 249,996 bytes at the nearest peers to their SHA-256; the result is that key.
+
+        Raises `ValueTooLarge`, `StoreFull` when no replica took it, `PeerUnreachable`. `node.last.stored`: how many did.
+        """
+        return self._call("set", lambda peer: peer.set(value), timeout)
+
+    def ref(self, key: bytes | str, *, timeout: float | None = None) -> Call[bytes]:
+        """The value under `key` (32 bytes or 64 hex digits), verified. Raises `NotFound`."""
+        return self._call("ref", lambda peer: peer.ref(key), timeout)
+
+    def bag_publish(self, key: bytes | str, value: bytes, *, timeout: float | None = None) -> Call[None]:
+        """Adds `value`, 32 bytes, to the bag of `key`."""
+        return self._call("bag_publish", lambda peer: peer.bag_publish(key, value), timeout)
+
+    def bag_popular(self, key: bytes | str, *, timeout: float | None = None) -> Call[BagResult]:
+        """The values of the bag with most publishers, best first."""
+        return self._call("bag_popular", lambda peer: BagResult.of(peer.bag_popular(key)), timeout)
+
+    def bag_recent(self, key: bytes | str, *, timeout: float | None = None) -> Call[BagResult]:
+        """The values of the bag that were published last, newest first."""
+        return self._call("bag_recent", lambda peer: BagResult.of(peer.bag_recent(key)), timeout)
+
+    def bag_sample(self, key: bytes | str, *, timeout: float | None = None) -> Call[BagResult]:
+        """Values of the bag drawn at random, none twice."""
+        return self._call("bag_sample", lambda peer: BagResult.of(peer.bag_sample(key)), timeout)
+
+    def bag_popular_at(self, uid: bytes | str, key: bytes | str, *, timeout: float | None = None) -> Call[BagResult]:
+        """What the peer known as `uid` says is popular, alone."""
+        return self._call("bag_popular_at", lambda peer: BagResult.of(peer.bag_popular_at(uid, key)), timeout)
+
+    def bag_recent_at(self, uid: bytes | str, key: bytes | str, *, timeout: float | None = None) -> Call[BagResult]:
+        """What the peer known as `uid` says is recent, alone."""
+        return self._call("bag_recent_at", lambda peer: BagResult.of(peer.bag_recent_at(uid, key)), timeout)
+
+    def bag_sample_at(self, uid: bytes | str, key: bytes | str, *, timeout: float | None = None) -> Call[BagResult]:
+        """A sample that the peer known as `uid` draws, alone."""
+        return self._call("bag_sample_at", lambda peer: BagResult.of(peer.bag_sample_at(uid, key)), timeout)
+
+    def namespace_set(
+        self,
+        private_key: Any,
+        public_key: Any,
+        key: bytes | str,
+        value: bytes,
+        sequence: int | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Call[bytes]:
+        """Signs and stores the next version of an entry; the result is its signature, 64 bytes.
+
+        Raises `StaleSequence` where `sequence` is given and a newer version exists.
+        """
+        return self._call(
+            "namespace_set", lambda peer: peer.namespace_set(private_key, public_key, key, value, sequence), timeout
+        )
+
+    def namespace_ref(
+        self, public_key: Any, key: bytes | str, signature: bytes | None = None, *, timeout: float | None = None
+    ) -> Call[bytes]:
+        """The newest valid version of an entry, or the one that `signature` names; 32 bytes. Raises `NotFound`."""
+        return self._call("namespace_ref", lambda peer: peer.namespace_ref(public_key, key, signature), timeout)
+
+    def namespace_ref_at(
+        self, uid: bytes | str, public_key: Any, key: bytes | str, signature: bytes | None = None, *, timeout: float | None = None
+    ) -> Call[bytes]:
+        """As `namespace_ref`, but what the peer known as `uid` has, alone."""
+        return self._call("namespace_ref_at", lambda peer: peer.namespace_ref_at(uid, public_key, key, signature), timeout)
+
+    def namespace(self, author: Author) -> Namespace:
+        """The namespace of `author`, with names instead of keys: `await node.namespace(author).set("about", value32)`."""
+        return Namespace(self, author)
+
+    def lookup(self, target: bytes | str, *, timeout: float | None = None) -> Call[Lookup]:
+        """The k nearest peers to `target`, and how they were found: `.nearest`, `.hops`, `.rpcs`, `.frame()`."""
+        return self._call("lookup", lambda peer: self._looked_up(peer, target), timeout)
+
+    async def _looked_up(self, peer: Peer, target: bytes | str) -> Lookup:
+        return Lookup(await peer.lookup(target), self._cluster.position_of)
+
+    # --- what it has ----------------------------------------------------------------------------------------------------
+
+    def routing(self) -> Frame:
+        """The routing table: a row a contact, `cached` marks the replacement caches. Ages in seconds, round trips in ms."""
+        return frames.routing(self._cluster.routing_rows(self._member))
+
+    @property
+    def last(self) -> Last:
+        """What the last call of this node did: replicas that took a record, why a `connect` failed, the messages."""
+        return self._cluster.last_of(self._member, self._calls[-1] if self._calls else "")
+
+    # --- how -------------------------------------------------------------------------------------------------------------
+
+    def _call(self, name: str, work: Callable[[Peer], Coroutine[Any, Any, T]], timeout: float | None) -> Call[T]:
+        call = self._cluster.start(self._run(work), name, on=f"cluster[{self.position}]", timeout=timeout)
+        self._calls[:] = [call.cause]
+        return call
+
+    async def _run(self, work: Callable[[Peer], Coroutine[Any, Any, T]]) -> T:
+        peer = self._member.living()
+        try:
+            return await work(peer)
+        except PeerUnreachable as error:
+            if error.reason == "closed" and not self.alive:
+                raise NodeDown(f"node {self.position} was killed while it did this") from None
+            raise
+
+    def __repr__(self) -> str:
+        state = "" if self.alive else ", killed"
+        return f"<node {self.position} · {short(self.uid)} at {self.ip}:{self.port}{state}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Node) and other._member is self._member
+
+    def __hash__(self) -> int:
+        return hash(self.uid)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        row, rows = self._cluster.node_summary(self._member)
+        return cards.mimebundle(*cards.node_card(row, picture=pictures.routing_table(rows, self._cluster.k, own=row["uid"])))
+
+
+class Namespace:
+    """An author's namespace as one node sees it. Names are text, or any 32-byte key; values are 32 bytes."""
+
+    def __init__(self, node: Node, author: Author) -> None:
+        if not isinstance(author, Author):
+            raise TypeError(f"a namespace belongs to an Author: node.namespace(Author.create()), not {type(author).__name__}")
+        self.node = node
+        self.author = author
+
+    def set(self, name: str | bytes, value: bytes, sequence: int | None = None, *, timeout: float | None = None) -> Call[bytes]:
+        """Signs and stores the next version of `name`; the result is the signature."""
+        author = self.author
+        return self.node.namespace_set(author.private_key, author.public_key, _named(name), value, sequence, timeout=timeout)
+
+    def ref(self, name: str | bytes, signature: bytes | None = None, *, timeout: float | None = None) -> Call[bytes]:
+        """The newest valid version of `name`, or the one that `signature` names. Raises `NotFound`."""
+        return self.node.namespace_ref(self.author.public_key, _named(name), signature, timeout=timeout)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        summary = {"public_key": self.author.public_key, "node": self.node.position, "writable": True}
+        return cards.mimebundle(*cards.namespace_card(summary))
+
+    def __repr__(self) -> str:
+        return f"<namespace of {short(self.author.public_key)} at node {self.node.position}>"
+
+
+def _named(name: str | bytes) -> Key:
+    return key_of(name.encode()) if isinstance(name, str) else key_of(bytes(name)) if len(name) != 32 else Key(name)

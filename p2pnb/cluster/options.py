@@ -1,0 +1,43 @@
+"""The arguments of a launch, checked at once: what would only fail later, on another thread, is refused where it was written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from p2pnb import spec
+from p2pnb.cluster.member import Settings
+
+
+def check_count(n: Any) -> None:
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise TypeError(f"a number of nodes is an integer, not {n!r}")
+    if n < 1:
+        raise ValueError(f"a cluster has 1 node or more, not {n}")
+
+
+def check(n: Any, network: Any, settings: Settings, seed: Any, latency: Any, loss: Any) -> None:
+    """Raises at once for what would only fail later, on another thread."""
+    check_count(n)
+    if network not in ("tcp", "memory"):
+        raise ValueError(f'network is "tcp" or "memory", not {network!r}')
+    for what, number, least, most in (
+        ("replication", settings.replication, spec.MIN_REPLICATION, spec.MAX_REPLICATION),
+        ("k", settings.k, spec.MIN_K, spec.K),
+        ("alpha", settings.alpha, 1, spec.MAX_CONTACTS),
+    ):
+        if type(number) is not int or not least <= number <= most:
+            raise ValueError(f"{what} is an integer of {least} to {most}, not {number!r}")
+    if settings.ports is not None and len(settings.ports) < n:
+        raise ValueError(f"{n} nodes need {n} ports, and `ports` has {len(settings.ports)}: give a longer range, or leave it out")
+    if not isinstance(settings.name, str):
+        raise TypeError(f"the name of a network is text, not {settings.name!r}")
+    if seed is not None and not settings.host.startswith("127.") and settings.host != "::1":
+        raise ValueError("seed makes keys that anybody can compute, so it is for loopback only: leave out seed or host")
+    if network == "tcp" and (latency != 0.0 or loss != 0.0):
+        raise ValueError('latency and loss are the memory network\'s: launch(…, network="memory"); real sockets have their own')
+    if network == "tcp" and not settings.encryption:
+        raise ValueError('sockets are always encrypted: encryption=False goes with network="memory"')
+    if not callable(latency) and not (isinstance(latency, (int, float)) and latency >= 0):
+        raise ValueError(f"latency is a number of seconds, or a function of a random.Random, not {latency!r}")
+    if not isinstance(loss, (int, float)) or not 0 <= loss <= 1:
+        raise ValueError(f"loss is a share of 0 to 1, not {loss!r}")
