@@ -2,20 +2,21 @@
 
 A card is a heading, a few badges, facts, a note, and perhaps a picture; HTML and text are made of the same facts. Much
 of it came from other machines, so every text goes through `svg.safe`. JupyterLab shows a picture inline, where it takes
-the theme's colours. In a notebook that is not trusted, and on GitHub, inline SVG and style sheets are removed: there an
-`<img>` of the same picture, which the style sheet hides, takes its place.
+the theme's colours. From a notebook that is not trusted it removes inline SVG (and leaves its words) and style sheets:
+there an `<img>` of the same picture, which the style sheet hides, takes the place of the inline one, which only the
+style sheet shows.
 """
 
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from p2pnb.uid import BITS, Key, short
 from p2pnb.views import pictures
-from p2pnb.views.pictures import duration
-from p2pnb.views.svg import FONT, MONO, safe, theme
+from p2pnb.views.svg import FONT, MONO, duration, printable, safe, theme
 
 Summary = Mapping[str, Any]
 Facts = list[tuple[str, str]]
@@ -44,29 +45,34 @@ _STYLE = (
     ".p2p-card .p2p-head{display:flex;flex-wrap:wrap;align-items:baseline;gap:4px 10px}"
     ".p2p-card .p2p-head b{font-size:15px;font-weight:600}"
     ".p2p-card .p2p-badge{padding:0 8px;border:1px solid var(--p2p-line);border-radius:9px;font-size:12px;color:var(--p2p-soft)}"
-    ".p2p-card dl{display:flex;flex-wrap:wrap;gap:6px 26px;margin:8px 0 2px}"
-    ".p2p-card dl div{display:block}.p2p-card dt{margin:0;font-size:11px;font-weight:400;color:var(--p2p-soft)}"
-    ".p2p-card dd{margin:0;font-variant-numeric:tabular-nums}"
-    f".p2p-card .p2p-mono{{font-family:{MONO};font-size:12px;overflow-wrap:anywhere}}"
+    ".p2p-card dl{display:flex;flex-wrap:wrap;gap:6px 26px;margin:8px 0 2px;padding:0}"
+    ".p2p-card dl div{display:block}.p2p-card dl dt,.p2p-card dl dd{display:block;float:none;width:auto;margin:0;padding:0}"
+    ".p2p-card dl dt{font-size:11px;font-weight:400;color:var(--p2p-soft)}.p2p-card dl dd{font-variant-numeric:tabular-nums}"
+    f".p2p-card dl .p2p-mono{{font-family:{MONO};font-size:12px;overflow-wrap:anywhere}}"
     ".p2p-card .p2p-note{margin:8px 0 2px;color:var(--p2p-soft)}.p2p-card svg{display:block;margin-top:8px}"
-    ".p2p-card .p2p-still{display:none}"
+    ".p2p-card .p2p-live{display:block}.p2p-card .p2p-still{display:none}"
 )
+
+
+_CODE = re.compile("`([^`]+)`")
 
 
 def _card(title: str, badges: Iterable[str], facts: Facts, *, note: str = "", picture: str = "") -> Card:
     shown = [badge for badge in badges if badge]
     head = f"<b>{safe(title)}</b>" + "".join(f' <span class="p2p-badge">{safe(badge)}</span>' for badge in shown)
     body = "".join(f"<div><dt>{safe(name)}</dt><dd{_mono(value)}>{safe(value)}</dd></div>" for name, value in facts)
+    said = _CODE.sub(r"<code>\1</code>", safe(note))
     html = (
         f'<div class="p2p-card"><style>{_STYLE}</style><div class="p2p-head">{head}</div>'
         + (f"<dl>{body}</dl>" if facts else "")
-        + (f'<div class="p2p-note">{safe(note)}</div>' if note else "")
-        + (picture + _still(picture, title) if picture else "")
+        + (f'<div class="p2p-note">{said}</div>' if note else "")
+        + (f'<div class="p2p-live" hidden>{picture}</div>{_still(picture, title)}' if picture else "")
         + "</div>"
     )
-    width = max((len(name) for name, _ in facts), default=0)
-    lines = [" · ".join([title, *shown]), *(f"  {name:<{width}}  {value}" for name, value in facts)] + ([f"  {note}"] if note else [])
-    return Card(html, "\n".join(_printable(line) for line in lines))
+    brief = [f"{name} {value}" for name, value in facts if len(value) < 40]
+    long = [f"{name} {value}" for name, value in facts if len(value) >= 40]
+    lines = [" · ".join([title, *shown]), " · ".join(brief), *long, note]
+    return Card(html, "\n  ".join(printable(line) for line in lines if line))
 
 
 def _still(picture: str, title: str) -> str:
@@ -81,10 +87,6 @@ def _mono(value: str) -> str:
     return ' class="p2p-mono"' if "…" in value or len(value) >= 64 else ""
 
 
-def _printable(line: str) -> str:
-    return "".join(c if c.isprintable() else "\ufffd" for c in line)
-
-
 # --- facts ------------------------------------------------------------------------------------------------------------
 
 Fact = tuple[str, str, Callable[[Any], str]]
@@ -96,7 +98,7 @@ def _facts(summary: Summary, wanted: Sequence[Fact]) -> Facts:
 
 
 def count(value: int) -> str:
-    return f"{value:,}".replace(",", "\u202f")
+    return f"{value:,}"
 
 
 def size(octets: int) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from p2pnb import spec
 from p2pnb.uid import BITS, common_prefix_length, short
 from p2pnb.views import svg
+from p2pnb.views.svg import duration
 from p2pnb.views.svg import number as n
 from p2pnb.views.trie import trie
 
@@ -42,7 +43,7 @@ def lookup(rows: Iterable[Row], target: int, *, own: int | None = None, width: f
 
     `rows` are those of `frames.lookup`: `time event uid peer hop told_by`, with `time` in seconds on any clock. A contact is a bar
     from asking to its reply, and a thin line comes from the reply that named it. Within a bucket a nearer contact stands
-    higher: the height is 256 - log2(distance). `own` is the uid of whoever looks.
+    higher: the height is 256 - log2(distance). Rows without a uid have no place. `own` is the uid of whoever looks.
     """
     everything = sorted((row for row in rows if row["uid"] is not None and row["event"] in STEPS), key=lambda row: row["time"])
     asked = {row["uid"] for row in everything if row["event"] == "asked"}
@@ -245,7 +246,7 @@ def _slots(contacts: list[Row], left: float, y: float, size: float, k: int) -> l
 
 def _contact_tip(row: Row, state: str) -> str:
     peer = "" if row["peer"] is None or row["peer"] < 0 else f"#{row['peer']} · "
-    age = "" if row["age_s"] is None else f" {row['age_s']:.3g} s ago"
+    age = "" if row["age_s"] is None or math.isnan(row["age_s"]) else f" {duration(row['age_s'])} ago"
     return f"{peer}{short(row['uid'])} · {state}{age}" + (f" · {row['failures']} failures" if row["failures"] else "")
 
 
@@ -285,10 +286,3 @@ def bag(rows: Iterable[Row]) -> str:
     title = f"A bag of {len(entries)} values"
     about = "A bar for each value with a square for every publisher; filled circles are the replicas that list it."
     return svg.picture(column + 240, top + max(1, len(entries)) * line + 12, title, about, parts)
-
-
-def duration(seconds: float) -> str:
-    """A time span in the largest unit that fits: "12 ms", "3.4 s", "5 min", "2.5 h"."""
-    unit, size = next(((unit, size) for unit, size in (("h", 3600.0), ("min", 60.0), ("s", 1.0)) if seconds >= size), ("ms", 0.001))
-    amount = seconds / size
-    return f"{amount:.0f} {unit}" if amount >= 10 else f"{n(amount)} {unit}"

@@ -38,15 +38,28 @@ def theme(selector: str) -> str:
     return f"{selector}{{{block(2)}}}@media (prefers-color-scheme:dark){{{selector}{{{block(3)}}}}}"
 
 
+def printable(content: object) -> str:
+    """Any text on one line: what does not print (controls, direction overrides, lone surrogates) becomes U+FFFD."""
+    line = str(content)
+    return line if line.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in line)
+
+
 def safe(content: object) -> str:
-    """Any text as markup: escaped, and what does not print (controls, direction overrides, lone surrogates) as U+FFFD."""
-    return escape("".join(c if c.isprintable() else "\ufffd" for c in str(content)))
+    """Any text as markup: printable and escaped."""
+    return escape(printable(content))
 
 
 def number(value: float) -> str:
     """A coordinate with at most one decimal."""
     text = f"{value:.1f}"
     return text[:-2] if text.endswith(".0") else text
+
+
+def duration(seconds: float) -> str:
+    """A time span in the largest unit that fits: "12 ms", "3.4 s", "5 min", "2.5 h"."""
+    unit, size = next(((unit, size) for unit, size in (("h", 3600.0), ("min", 60.0), ("s", 1.0)) if seconds >= size), ("ms", 0.001))
+    amount = seconds / size
+    return f"{amount:.0f} {unit}" if amount >= 10 else f"{number(amount)} {unit}"
 
 
 def text(x: float, y: float, content: object, *, kind: str = "", anchor: str = "", turn: float = 0, size: float = 0) -> str:
@@ -155,7 +168,7 @@ def picture(width: float, height: float, title: str, description: str, parts: It
         f"{scope} .bold{{font-weight:600}}{scope} .inverse{{fill:#fff}}"
         f"{scope} .halo{{paint-order:stroke;stroke:var(--p2p-paper);stroke-width:3px;stroke-linejoin:round}}"
         f"{scope} .paper{{fill:var(--p2p-paper)}}{scope} .hollow{{fill:var(--p2p-paper)}}"
-        f"{scope} .line{{stroke:var(--p2p-line);fill:none}}{scope} .faint{{stroke:var(--p2p-faint);fill:none}}"
+        f"{scope} .line{{stroke:var(--p2p-line);fill:none}}{scope} .faint{{stroke:var(--p2p-faint);fill:none;stroke-opacity:.8}}"
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" id="{name}" class="p2p-picture" role="img" aria-labelledby="{name}-t {name}-d" '

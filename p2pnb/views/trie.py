@@ -8,6 +8,7 @@ to tell it from all others, and a branch stands midway between its two children.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -86,8 +87,11 @@ def _place(order: list[int], low: int, high: int, depth: int, leaves: dict[int, 
 
 # --- drawn ------------------------------------------------------------------------------------------------------------
 
-LIVE, DEAD = ("ring", svg.BLUE, "live"), ("cross", svg.GREY, "dead")
-HOLDER, KEY, CHOSEN = ("disc", svg.VERMILLION, "has the record"), ("diamond", svg.PURPLE, "key"), ("square", svg.GREEN, "this node")
+Kind = tuple[str, str, str]  # shape, colour, meaning
+
+LIVE, DEAD, KEY = ("ring", svg.BLUE, "live"), ("cross", svg.GREY, "dead"), ("diamond", svg.PURPLE, "key")
+HOLDER, LOST = ("disc", svg.VERMILLION, "has the record"), ("cross", svg.VERMILLION, "dead, had the record")
+CHOSEN = ("square", svg.GREEN, "this node")
 
 
 def trie(
@@ -107,18 +111,18 @@ def trie(
     rows = sorted(nodes, key=lambda row: (row["uid"], row["node"]))
     tree = layout([row["uid"] for row in rows] + ([] if key is None else [key]))
     drawing = _Drawing(rows, tree, width)
-    dead = sum(not row["alive"] for row in rows)
-    shown = [drawing.live] * (dead < len(rows)) + [DEAD] * (dead > 0) + [HOLDER] * bool(holders)
-    shown += [CHOSEN] * (chosen is not None) + [KEY] * (key is not None)
+    kinds = {row["node"]: drawing.kind(row, holders, chosen) for row in rows}
+    shown = [kind for kind in (drawing.live, DEAD, HOLDER, LOST, CHOSEN) if kind in kinds.values()] + [KEY] * (key is not None)
     parts = [
         drawing.scale(),
         drawing.branches(key),
         drawing.arcs(edges),
-        drawing.marks(holders, chosen),
+        drawing.marks(kinds),
         drawing.key(key),
         drawing.names({*holders, *(() if chosen is None else (chosen,))}),
         svg.legend(shown, drawing.left, 18) if rows else svg.text(drawing.left, 18, "no nodes", kind="soft"),
     ]
+    dead = sum(not row["alive"] for row in rows)
     title = f"{len(rows)} nodes by uid" + (f", {dead} of them dead" if dead else "")
     about = "The binary trie of the uids of all nodes: two nodes are as near as their lowest common branch is low."
     return svg.picture(width, drawing.lowest + 12, title, about, parts)
@@ -143,7 +147,7 @@ class _Drawing:
 
     def scale(self) -> str:
         """Faint lines, one a level (or every other), with the number of shared bits beside them."""
-        every = 1 if self.step >= 16 else 2
+        every = math.ceil(16 / self.step)
         lines, labels = [], []
         for index in range(0, len(self.tree.levels), every):
             y = self.top + self.step * index
@@ -183,20 +187,20 @@ class _Drawing:
             return ""
         return f'<path stroke="{svg.SKY}" fill="none" stroke-width="1.2" stroke-opacity=".7" d="{"".join(paths)}"/>'
 
-    def marks(self, holders: Collection[int], chosen: int | None) -> str:
+    def kind(self, row: Row, holders: Collection[int], chosen: int | None) -> Kind:
+        if not row["alive"]:
+            return LOST if row["node"] in holders else DEAD
+        return CHOSEN if row["node"] == chosen else HOLDER if row["node"] in holders else self.live
+
+    def marks(self, kinds: Mapping[int, Kind]) -> str:
         """A mark a node, those that stand out last and on top."""
+        radii = {self.live: self.radius, DEAD: max(1.6, self.radius * 0.8), LOST: max(3.5, self.radius * 0.8)}
         plain: list[str] = []
         special: list[str] = []
         for row in self.rows:
-            x, y = self.at[row["node"]]
-            if not row["alive"]:
-                kind, radius = DEAD, max(1.6, self.radius * 0.8)
-            elif row["node"] == chosen or row["node"] in holders:
-                kind, radius = (CHOSEN if row["node"] == chosen else HOLDER), max(4.5, self.radius)
-            else:
-                kind, radius = self.live, self.radius
-            part = svg.mark(kind[0], x, y, radius, kind[1], f"{_name(row)} · {kind[2]}")
-            (special if kind in (CHOSEN, HOLDER) else plain).append(part)
+            kind, (x, y) = kinds[row["node"]], self.at[row["node"]]
+            part = svg.mark(kind[0], x, y, radii.get(kind, max(4.5, self.radius)), kind[1], f"{_name(row)} · {kind[2]}")
+            (plain if kind in (self.live, DEAD) else special).append(part)
         return "".join(plain + special)
 
     def key(self, key: int | None) -> str:
