@@ -12,6 +12,7 @@ Contacts are told only to those who may know them: an address is listed to an en
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Protocol
 
 from p2pnb import address, spec
@@ -19,6 +20,8 @@ from p2pnb.dht.deferred import Deferred
 from p2pnb.dht.store import Get, Put, key_of_request
 from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import Bag, BagAdd, Iam, NamespaceSet, Nearest, Peers, Reply, Request, Set, Stored, Value, Version, Welcome
+
+_may_tell = lru_cache(maxsize=65_536)(address.may_tell)  # asked for each of 20 contacts a reply
 
 
 class Table(Protocol):
@@ -69,22 +72,25 @@ class Responder:
         return Stored(taken) if isinstance(taken, bool) else taken.map(_stored)
 
     def _nearest(self, key: int, uid: int | None, ip: str, port: int) -> Nearest:
-        contacts = self._table.nearest(key, spec.MAX_CONTACTS + 1)
-        tellable = self._tellable(contacts, uid, ip, port)
-        if len(tellable) < spec.MAX_CONTACTS and len(contacts) > spec.MAX_CONTACTS:  # scopes hid some: look further
-            tellable = self._tellable(self._table.nearest(key, len(self._table)), uid, ip, port)
+        wanted = spec.MAX_CONTACTS + 1  # one may be the asker
+        contacts = self._table.nearest(key, wanted)
+        tellable = _tellable(contacts, uid, ip, port)
+        while len(tellable) < spec.MAX_CONTACTS and len(contacts) == wanted:  # scopes hide some: look further
+            wanted *= 4
+            contacts = self._table.nearest(key, wanted)
+            tellable = _tellable(contacts, uid, ip, port)
         return Nearest(tuple(tellable[: spec.MAX_CONTACTS]))
 
-    @staticmethod
-    def _tellable(contacts: list[Contact], uid: int | None, ip: str, port: int) -> list[Contact]:
-        """Those of `contacts` that the asker may be told about, in their order."""
-        if uid is None:
-            others = [each for each in contacts if each.port != port or each.ip != ip]
-        else:
-            others = [each for each in contacts if each.uid != uid]
-        if address.scope_of(ip) == address.LOOPBACK:  # may be told everything
-            return others
-        return [each for each in others if address.may_tell(each.ip, ip)]
+
+def _tellable(contacts: list[Contact], uid: int | None, ip: str, port: int) -> list[Contact]:
+    """Those of `contacts` that the asker may be told about, in their order."""
+    if uid is None:
+        others = [each for each in contacts if each.port != port or each.ip != ip]
+    else:
+        others = [each for each in contacts if each.uid != uid]
+    if address.scope_of(ip) == address.LOOPBACK:  # may be told everything
+        return others
+    return [each for each in others if _may_tell(each.ip, ip)]
 
 
 def _stored(accepted: bool) -> Reply:
