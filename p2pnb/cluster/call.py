@@ -291,6 +291,9 @@ class Call(Coroutine[Any, Any, T]):
     def __iter__(self) -> NoReturn:
         raise TypeError(self._forgotten("no iteration"))
 
+    def __contains__(self, item: object) -> NoReturn:
+        raise TypeError(self._forgotten("no contents"))
+
     def __len__(self) -> NoReturn:
         raise TypeError(self._forgotten("no length"))
 
