@@ -30,7 +30,7 @@ _BLANK = rb"[ \t\n\r\f]*+"
 _END = rb'(?=[ \t\n\r\f()"]|\Z)'
 _FORMS = (  # the common ones first
     rb"([a-z][a-z0-9-]{0,63}+)" + _END,  # symbol
-    rb"([+-]?[0-9]++)" + _END,  # integer
+    rb"([+-]?[0-9]{1,%d}+)" % MAX_DIGITS + _END,  # integer
     rb'"([^"\\]*+)"',  # string without escapes
     rb"(\))",  # end of a list or vector
     rb"(\()",  # list
@@ -67,6 +67,8 @@ def loads(data: bytes) -> Any:
     """
     if type(data) is not bytes:
         data = bytes(memoryview(data))
+    if len(data) == 2 and data in _BOOLEANS:
+        return _BOOLEANS[data]
     match = _verb_and_integer(data)
     if match is not None:
         return _symbol(match[1]), int(match[2])
@@ -92,29 +94,34 @@ def read(data: bytes) -> Any:
         if match is None:
             raise _refusal(data, position)
         form = match.lastindex or 0
-        start, position = match.span(form)
+        position = match.end()
+        allowed -= 1
         if form == _CLOSE:
-            datum = _closed(kind, items, dot, start)
+            datum = _closed(kind, items, dot, position - 1)
             kind, items, dot = outer.pop()
-        elif allowed <= 0:
-            raise SexpError(f"a message has at most {MAX_DATA:,} data", start)
+            allowed += 1
+        elif allowed < 0:
+            raise SexpError(f"a message has at most {MAX_DATA:,} data", match.start(form))
         elif form == _SYMBOL:
             datum = _symbol(match[form])
-            allowed -= 1
+        elif form == _INTEGER:
+            datum = int(match[form])
+        elif form == _STRING:
+            datum = read_plain(match[form], match.start(form))
         elif form in (_LIST, _VECTOR, _QUOTATION):
             if len(outer) == MAX_NESTING:
-                raise SexpError(f"nested more than {MAX_NESTING} deep", start)
+                raise SexpError(f"nested more than {MAX_NESTING} deep", match.start(form))
             outer.append((kind, items, dot))
             kind, items, dot = form, [], -1
-            allowed -= 1
             if form == _QUOTATION:
                 items.append(Symbol(_QUOTATIONS[match[form]]))
                 allowed -= 1
             continue
         elif form == _OTHER and match[form] == b".":
             if kind != _LIST or not items or dot >= 0:
-                raise SexpError("a dot out of place", start)
+                raise SexpError("a dot out of place", position - 1)
             dot = len(items)
+            allowed += 1
             continue
         else:
             datum, position, cost = _atom(form, match, data, allowed)
@@ -129,24 +136,17 @@ def read(data: bytes) -> Any:
 
 
 def _atom(form: int, match: re.Match[bytes], data: bytes, allowed: int) -> tuple[Any, int, int]:
-    """The datum, where it ends, and how many of the `allowed` data it costs."""
-    text = match[form]
-    start, end = match.span(form)
-    if form == _INTEGER:
-        if len(text) > MAX_DIGITS and len(text.lstrip(b"+-")) > MAX_DIGITS:
-            raise SexpError(f"an integer has at most {MAX_DIGITS} digits", start)
-        return int(text), end, 1
+    """A datum in a less common form; where it ends; and how many of the `allowed` data its escapes cost."""
+    start, end = match.start(form), match.end()
     if form == _BYTEVECTOR:
-        stop = data.find(b")", end)
-        if stop < 0:
+        close = data.find(b")", end)
+        if close < 0:
             raise SexpError("a bytevector without an end", start)
-        return read_bytevector(data, end, stop), stop + 1, 1
-    if form == _STRING:
-        return read_plain(text, start), end + 1, 1
+        return read_bytevector(data, end, close), close + 1, 0
     if form == _OTHER:
-        return _other(text, start), end, 1
-    name, escapes = read_escaped(text, start, allowed)
-    return name if form == _ESCAPED else Symbol(name), end + 1, 1 + escapes
+        return _other(match[form], start), end, 0
+    text, cost = read_escaped(match[form], start, allowed)
+    return text if form == _ESCAPED else Symbol(text), end, cost
 
 
 def _closed(kind: int, items: list[Any], dot: int, offset: int) -> Any:
