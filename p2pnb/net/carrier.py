@@ -21,13 +21,14 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Protocol
 
 Address = tuple[str, int]
 
 TICK = 0.25  # seconds: how exact the shared timer is
 BIG = 65_536  # bytes: larger messages take turns
-TURN = 0.003  # seconds that the turns of one loop iteration may take before the next one waits
+LOOKED_AT = 64  # links that are considered for closing at a time
 
 
 class Transport(Protocol):
@@ -106,7 +107,7 @@ class Sweep:
 
 
 class Turns:
-    """Work that takes milliseconds, done in order and never much of it between two looks at the sockets."""
+    """Work that takes milliseconds, done in order: one piece, then a look at the sockets, then the next."""
 
     __slots__ = ("_loop", "_queue")
 
@@ -120,20 +121,11 @@ class Turns:
         self._queue.append(work)
 
     def _run(self) -> None:
-        until = self._loop.time() + TURN
-        queue = self._queue
         try:
-            while queue:
-                work = queue[0]
-                work()
-                queue.popleft()
-                if self._loop.time() >= until:
-                    break
-        except BaseException:
-            queue.popleft()
-            raise
+            self._queue[0]()
         finally:
-            if queue:
+            self._queue.popleft()
+            if self._queue:
                 self._loop.call_soon(self._run)
 
 
@@ -203,18 +195,20 @@ class Carrier:
 
     def evict(self) -> bool:
         """Closes the link that was idle for longest; if none is idle, resets the stranger who is slowest to introduce himself."""
-        if self.recent is None:
+        recent = self.recent
+        if not recent:
             return False
-        oldest: Evictable | None = None
-        for link in self.recent:
+        oldest = list(islice(recent, LOOKED_AT))
+        for link in oldest:
             if link.idle:
-                self.recent.pop(link)
+                del recent[link]
                 link.finish("evicted")
                 return True
-            if oldest is None and link.half_open:
-                oldest = link
-        if oldest is None:
-            return False
-        self.recent.pop(oldest)
-        oldest.fail("evicted")
-        return True
+        for link in oldest:
+            if link.half_open:
+                del recent[link]
+                link.fail("evicted")
+                return True
+        for link in oldest:  # they are all at work
+            recent.move_to_end(link)
+        return False

@@ -40,13 +40,13 @@ _WHY = {
     "timeout": "no answer from {address} within {seconds:g} s: a firewall, wifi that isolates its guests, or a node that hangs",
     "not-a-peer": "whatever listens at {address} does not speak this protocol, or ended the connection while being greeted",
     "other-network": "{address} is in a network of another name: use the same name on both sides (this one's is {network!r})",
-    "wrong-uid": "{address} is not the peer that was expected there",
+    "wrong-uid": "{address} is another peer than the one that was expected there{detail}",
     "self": "{address} is this very peer",
     "closed": "this peer was closed, it can reach nobody",
     "unreachable": "{address} cannot be reached from here{detail}",
 }
 # what the end of a link that was never open means to whoever dialled
-_MEANS = {"own-key": "self", "closed": "not-a-peer", "reset": "not-a-peer", "evicted": "not-a-peer", "cut": "unreachable"}
+_MEANS = {"own-key": "self", "hung up": "not-a-peer", "reset": "not-a-peer", "evicted": "unreachable", "cut": "unreachable"}
 _LISTENING = {
     errno.EADDRINUSE: "{port} on {ip} is in use: close what uses it, choose another port, or take port=0 for any that is free",
     errno.EADDRNOTAVAIL: "{port} cannot be opened: {ip} is not an address of this machine",
@@ -101,7 +101,7 @@ class Endpoint:
         self._static = identity if isinstance(identity, StaticKey) and encryption else None
         self._ports = (list(ports) if ports is not None else [port]) if listen else []
         self._listener: Listener | None = None
-        self._links: set[Link] = set()  # all whose connection is not gone yet
+        self._links: dict[Link, None] = {}  # all whose connection is not gone yet, oldest first
         self._by_uid: dict[int, Link] = {}
         self._dials: dict[Address, Dial] = {}
         self._inbox: deque[Received | Lost] = deque()
@@ -112,6 +112,11 @@ class Endpoint:
     def __repr__(self) -> str:
         word = "closed" if self.closed else f"{len(self._by_uid)} links"
         return f"<Endpoint {short(self.uid)} at {self.ip}:{self.port}, {word}>"
+
+    @property
+    def link_count(self) -> int:
+        """How many peers it has a link to."""
+        return len(self._by_uid)
 
     async def open(self) -> None:
         """Opens the port. Raises `OSError` that names the port and what to do."""
@@ -129,6 +134,11 @@ class Endpoint:
                 raise OSError(error.errno, text.replace("{port}", which).replace("{ip}", self.ip) if text else str(error)) from None
             self.port = self._listener.port
             return
+
+    @property
+    def links(self) -> list[Link]:
+        """The links on which new requests are sent, one a uid."""
+        return list(self._by_uid.values())
 
     # --- the contract ---------------------------------------------------------------------------------------------------
 
@@ -207,11 +217,14 @@ class Endpoint:
         dial.waiting.append((future, uid))
         if not begun:
             self._begin(dial, ip, port)
-        return await future
+        try:
+            return await future
+        finally:
+            future.cancel()  # where nobody waits any more, nobody is to be told
 
     def _begin(self, dial: Dial, ip: str, port: int) -> None:
         link = Link(self, self._channel(True), ip, port, dial)
-        self._links.add(link)
+        self._links[link] = None
         self.carrier.admit(link)
         if self._wall is not None and self._wall(ip, port):
             link.freeze()
@@ -229,7 +242,7 @@ class Endpoint:
 
     def _accept(self, ip: str, port: int) -> Link:
         link = Link(self, self._channel(False), ip, port)
-        self._links.add(link)
+        self._links[link] = None
         self.carrier.admit(link)
         return link
 
@@ -262,9 +275,10 @@ class Endpoint:
             old.retire()
         elif kept is not link:
             link.retire()
-        if link.dial is not None:
+        served, link.dial = link.dial, None
+        if served is not None:
             self._dials.pop((link.ip, link.port), None)
-            for future, wanted in link.dial.waiting:
+            for future, wanted in served.waiting:
                 if not future.done() and wanted is not None and wanted != uid:
                     future.set_exception(self._unreachable("wrong-uid", link.ip, link.port))
                 elif not future.done():
@@ -290,9 +304,12 @@ class Endpoint:
             self.arrived(Lost(link))
         elif link.dial is not None:
             self._dials.pop((link.ip, link.port), None)
+            reason = _MEANS.get(link.reason, link.reason)
+            found = f": {short(link.uid)}" if link.uid is not None else ""
             for future, _ in link.dial.waiting:
                 if not future.done():
-                    future.set_exception(self._unreachable(_MEANS.get(link.reason, link.reason), link.ip, link.port))
+                    future.set_exception(self._unreachable(reason, link.ip, link.port, found))
+            link.dial = None
 
     def arrived(self, item: Received | Lost) -> None:
         """Something for the peer to take."""
@@ -310,7 +327,7 @@ class Endpoint:
 
     def gone(self, link: Link) -> None:
         """A link's connection does not exist any more."""
-        self._links.discard(link)
+        self._links.pop(link, None)
         self.carrier.dismiss(link)
         if not self._links and self._emptied is not None and not self._emptied.done():
             self._emptied.set_result(None)

@@ -14,7 +14,7 @@ nobody owes anything. FROZEN is no state of the protocol: it is a cable pulled o
 What is counted, and what happens (numbers in `spec`):
 
 - requests received and not yet answered: more than 16 when one is read: reset;
-- bytes received and not yet taken by the peer: more than 2 MB: reset. Reading is never paused;
+- bytes received and not yet taken by the peer: more than 2 MB, and the replies that we asked for: reset. Reading is never paused;
 - bytes written and not yet taken by the other end: more than 2 MB: reset; a byte that waited for 4.5 to 9 s: reset;
 - requests sent and not yet answered: while 16, or 2 MB of them, are out, there is no `room` for another. So an honest peer never
   runs into its neighbour's limits;
@@ -48,6 +48,7 @@ log = logging.getLogger("p2pnb.net")
 OPENING, OPEN, RETIRED, CLOSED = range(4)
 CROWDED = spec.MAX_QUEUED - spec.MAX_MESSAGE - BIG  # bytes leaving from which on there is no place for another full reply
 FAREWELL = 1.0  # seconds that a retired link is kept for what is already on its way
+LONG_FAREWELL = 2 * spec.REQUEST_TIMEOUT  # seconds after which it ends even if somebody keeps it busy
 
 
 class Link(asyncio.Protocol):
@@ -166,10 +167,12 @@ class Link(asyncio.Protocol):
     def has_room(self, size: int) -> bool:
         """Whether another request of `size` bytes may be sent now."""
         asked = self._asked
-        return not asked or (len(asked) < spec.MAX_UNANSWERED and sum(asked) + self.leaving + size <= spec.MAX_QUEUED)
+        if not asked and self._mark < 0 and not self._outbox:
+            return True
+        return len(asked) < spec.MAX_UNANSWERED and sum(asked) + size <= spec.MAX_QUEUED and self.leaving + size <= spec.MAX_QUEUED
 
     async def room(self) -> None:
-        """Waits until a reply came, or the link ended."""
+        """Waits until there may be room again: a reply came, bytes were taken, or the link ended."""
         future = self._endpoint.loop.create_future()
         if self._room is None:
             self._room = []
@@ -211,6 +214,9 @@ class Link(asyncio.Protocol):
             self._outbox = None
         if not self.frozen:
             self._write(data)
+        if not self.crowded:
+            self._unpark()
+        self._wake()
 
     def _write(self, data: bytes) -> None:
         if data and self._transport is not None:
@@ -291,6 +297,8 @@ class Link(asyncio.Protocol):
         self._write(answer)
         self._state = OPEN
         self._since = self._endpoint.now()
+        if self._mark >= 0:
+            self.look_at(self._mark_at + self._endpoint.stall_timeout)
         self._endpoint.opened(self)
 
     def _take(self, text: bytes) -> None:
@@ -298,7 +306,7 @@ class Link(asyncio.Protocol):
         if self._state == CLOSED:
             return
         self.queued += len(text) + spec.SIZE_PREFIX
-        if self.queued > spec.MAX_QUEUED:
+        if self.queued > spec.MAX_QUEUED and self.queued > spec.MAX_QUEUED + len(self._asked) * spec.MAX_MESSAGE:
             self.fail("incoming queue")
         elif self._backlog is not None:
             self._backlog.append(text)
@@ -368,7 +376,7 @@ class Link(asyncio.Protocol):
         if self._state == OPENING:
             until = self._since + self._endpoint.handshake_timeout
             self.fail("timeout") if until <= soon else self.look_at(until)
-        if self._mark >= 0 and self._state != CLOSED and not self.frozen and self._transport is not None:
+        if self._mark >= 0 and OPEN <= self._state <= RETIRED and not self.frozen and self._transport is not None:
             if self._mark_at + self._endpoint.stall_timeout <= soon:
                 if self._written - self._transport.get_write_buffer_size() < self._mark:
                     self.fail("stopped reading")
@@ -376,7 +384,7 @@ class Link(asyncio.Protocol):
                 self._mark, self._mark_at = self._written, now
             self.look_at(self._mark_at + self._endpoint.stall_timeout)
         if self._state == RETIRED and not self.frozen:
-            if self.idle and self._since + FAREWELL <= soon:
+            if (self.idle and self._since + FAREWELL <= soon) or self._since + LONG_FAREWELL <= soon:
                 self.finish("retired")
             else:
                 self.look_at(max(self._since, now) + FAREWELL)
@@ -443,7 +451,7 @@ class Link(asyncio.Protocol):
 def _kind(error: ProtocolError, state: int) -> str:
     """The word under which a violation is counted."""
     if isinstance(error, HandshakeError):
-        return error.reason
+        return "hung up" if error.reason == "closed" else error.reason
     if state == OPENING:
         return "not-a-peer"
     return "parse" if isinstance(error, SexpError) else "protocol"

@@ -22,14 +22,17 @@ import sys
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from p2pnb.net.carrier import Address, Carrier, Evictable, Listener
 
+resource: ModuleType | None
 try:
-    import resource
+    resource = import_module("resource")
 except ImportError:  # Windows, Pyodide
-    resource = None  # type: ignore[assignment]
+    resource = None
 
 CHUNK = 65_536  # bytes read at a time
 SEND_BUFFER = 262_144  # bytes that the kernel may keep for a slow reader; a stopped one then shows soon
@@ -88,14 +91,8 @@ class Stream:
             return
         view = memoryview(data)
         if self._out is None:
-            try:
-                sent = self._socket.send(data)
-            except (BlockingIOError, InterruptedError):
-                sent = 0
-            except OSError as error:
-                self._drop(error)
-                return
-            if sent == len(data):
+            sent = self._send(data)
+            if sent == len(data) or self._state == GONE:
                 return
             view = view[sent:]
             self._out = deque()
@@ -105,22 +102,32 @@ class Stream:
         if len(self._out) == 1:
             self._protocol.pause_writing()
 
+    def _send(self, data: bytes | memoryview) -> int:
+        """How many bytes the kernel took."""
+        try:
+            return self._socket.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as error:
+            if error.errno == errno.ENOTCONN:  # so some systems say "still connecting", and also "could not connect"
+                code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if not code:
+                    return 0
+                error = OSError(code, errno.errorcode.get(code, "connect"))
+            self._drop(error)
+            return 0
+
     def _writable(self) -> None:
         out = self._out
-        assert out is not None
-        try:
-            sent = self._socket.send(out[0])
-        except (BlockingIOError, InterruptedError):
+        if out is None:
             return
-        except OSError as error:
-            self._drop(error)
-            return
+        sent = self._send(out[0])
         self._waiting -= sent
         if sent < len(out[0]):
             out[0] = out[0][sent:]
             return
         out.popleft()
-        if out:
+        if out or self._state == GONE:
             return
         self._out = None
         self._carrier.loop.remove_writer(self._fd)

@@ -1,0 +1,345 @@
+"""Conformance: what every carrier's links do. Order, sizes, limits, ends, renewal; the same for TCP and for memory."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import Any
+
+import pytest
+
+from p2pnb import spec
+from p2pnb.errors import LocalProtocolError, PeerUnreachable
+from p2pnb.net.contract import Lost, Received
+from p2pnb.wire.sexp import Symbol, dumps, written
+
+IAM, PEERS, REF, SET, WELCOME, PEER = map(Symbol, ("iam", "peers", "ref", "set", "welcome", "peer"))
+
+
+def filling(size: int, head: Symbol = WELCOME) -> Any:
+    """A datum whose text has exactly `size` bytes."""
+    datum = (head, "x" * (size - len(dumps((head, "")))))
+    assert len(dumps(datum)) == size
+    return datum
+
+
+def test_a_message_and_its_reply(world: Any) -> None:
+    async def test() -> None:
+        a, b = await world.nodes(2)
+        link = await a.send(b.ip, b.port, (IAM, a.uid), uid=b.uid)
+        assert (link.uid, link.ip, link.port, link.listens, link.outbound) == (b.uid, b.ip, b.port, True, True)
+        assert link.last_sent == len(dumps((IAM, a.uid))) + 4
+        item = await b.recv()
+        assert item == Received(a.ip, a.port, (IAM, a.uid), a.uid, item.link, link.last_sent)
+        assert (item.link.uid, item.link.outbound, item.link.listens, item.link.closed) == (a.uid, False, True, False)
+        assert b.send(item.ip, item.port, (WELCOME, "127.0.0.1", 1, b.uid), uid=item.uid, link=item.link) is item.link
+        assert (await a.recv()).link is link
+        assert not inspect.iscoroutine(b.send(a.ip, a.port, (IAM, b.uid), uid=a.uid)), "the link serves both ways"
+        assert (await a.recv()).uid == b.uid
+        assert (len(a.links), len(b.links)) == (1, 1)
+
+    world.run(test)
+
+
+def test_without_a_uid_the_address_is_dialled_once(world: Any) -> None:
+    async def test() -> None:
+        a, b = await world.nodes(2)
+        link = await a.send(b.ip, b.port, (IAM, a.uid))
+        assert link.uid == b.uid
+        assert a.send(b.ip, b.port, (IAM, a.uid)) is link
+        assert a.send("192.0.2.1", 9, (IAM, a.uid), uid=b.uid) is link, "any live link to the uid will do"
+
+    world.run(test)
+
+
+def test_everything_arrives_in_order(world: Any) -> None:
+    async def test() -> None:
+        a, b = await world.nodes(2)
+        link = await a.send(b.ip, b.port, (WELCOME, 0), uid=b.uid)
+        for number in range(1, 60):
+            big = number in (7, 8, 30)
+            a.send(b.ip, b.port, (WELCOME, number, "x" * (150_000 if big else number)), link=link)
+        items = await world.take(b, 60)
+        assert [item.payload[1] for item in items] == list(range(60))
+        assert {item.link for item in items} == {items[0].link}
+
+    world.run(test)
+
+
+def test_a_message_of_exactly_the_limit(world: Any) -> None:
+    async def test() -> None:
+        a, b = await world.nodes(2)
+        link = await a.send(b.ip, b.port, filling(spec.MAX_MESSAGE), uid=b.uid)
+        assert link.last_sent == spec.MAX_MESSAGE + 4
+        (item,) = await world.take(b, 1)
+        assert item.size == spec.MAX_MESSAGE + 4
+        with pytest.raises(LocalProtocolError):
+            a.send(b.ip, b.port, (WELCOME, "x" * spec.MAX_MESSAGE), link=link)
+        assert not link.closed, "nothing was sent, nothing is broken"
+
+    world.run(test)
+
+
+def test_other_work_goes_on_between_big_messages(world: Any) -> None:
+    async def test() -> None:
+        receiver = await world.node()
+        senders = await world.nodes(4)
+        links = [await each.send(receiver.ip, receiver.port, (WELCOME, 0), uid=receiver.uid) for each in senders]
+        await world.take(receiver, 4)
+        turns = 0
+        running = True
+
+        def turn() -> None:
+            nonlocal turns
+            turns += 1
+            if running:
+                asyncio.get_running_loop().call_soon(turn)
+
+        turn()
+        for each, link in zip(senders, links, strict=True):
+            each.send(receiver.ip, receiver.port, filling(900_000), link=link)
+        await world.take(receiver, 4)
+        running = False
+        assert turns > 8, "four were written and four were read, each in a turn of its own"
+
+    world.run(test)
+
+
+def test_a_clean_end_is_told_apart_from_a_reset(world: Any) -> None:
+    async def test() -> None:
+        for clean in (True, False):
+            a, b = await world.nodes(2)
+            link = await a.send(b.ip, b.port, (IAM, 1), uid=b.uid)
+            (item,) = await world.take(b, 1)
+            b.send(item.ip, item.port, filling(200_000), link=item.link)
+            await world.until(lambda item=item: item.link.idle)
+            if clean:
+                await b.close()
+            else:
+                await world.take(a, 1)
+                b.kill()
+            if clean:
+                assert isinstance(await a.recv(), Received), "what came before the end comes first"
+            last = await a.recv()
+            assert last == Lost(link)
+            assert (link.clean, link.closed) == (clean, True)
+            with pytest.raises(PeerUnreachable) as error:
+                a.send(b.ip, b.port, True, link=link)
+            assert error.value.reason == "lost"
+            await world.settled()
+            assert not a._inbox, "a link is lost once"
+
+    world.run(test)
+
+
+def test_closing_a_link_ends_it_at_both_ends(world: Any) -> None:
+    async def test() -> None:
+        a, b = await world.nodes(2)
+        link = await a.send(b.ip, b.port, (IAM, 1), uid=b.uid)
+        (item,) = await world.take(b, 1)
+        link.close("timeout")
+        link.close("again")
+        assert await a.recv() == Lost(link)
+        assert (await world.loss(b)) is item.link
+        assert not item.link.clean
+        assert a.counters["timeout"] == 1
+        assert (await a.send(b.ip, b.port, (IAM, 2), uid=b.uid)) is not link
+
+    world.run(test)
+
+
+def test_a_request_lost_with_an_orderly_end_sees_an_orderly_end(world: Any) -> None:
+    """Whatever the other end was just sending, FIN is what it sees: it may ask again elsewhere."""
+
+    async def test() -> None:
+        a, b = await world.nodes(2)
+        link = await a.send(b.ip, b.port, (IAM, 1), uid=b.uid)
+        (item,) = await world.take(b, 1)
+        b.send(item.ip, item.port, True, link=item.link)
+        await world.take(a, 1)
+        closing = asyncio.ensure_future(b.close())
+        for number in range(10):
+            a.send(b.ip, b.port, (REF, number), link=link)
+        await closing
+        assert (await world.loss(a)) is link
+        assert link.clean
+
+    world.run(test)
+
+
+def test_a_stream_that_ends_inside_a_message_is_an_error(world: Any) -> None:
+    async def test() -> None:
+        b = await world.node()
+        raw = await world.greeted(b)
+        sealed = raw.channel.seal(dumps((REF, 5)))
+        raw.transport.write(sealed[:-3])
+        raw.transport.close()
+        link = await world.loss(b)
+        assert not link.clean
+        assert b.counters["protocol"] == 1
+
+    world.run(test)
+
+
+def test_sixteen_requests_may_be_unanswered(world: Any) -> None:
+    async def test() -> None:
+        b = await world.node()
+        raw = await world.greeted(b)
+        raw.say(*[(REF, number) for number in range(16)])
+        items = await world.take(b, 16)
+        b.send("", 0, True, link=items[0].link)
+        raw.say((REF, 16))
+        await world.take(b, 1)
+        assert not raw.lost
+        raw.say((REF, 17))
+        assert (await world.loss(b)) is items[0].link
+        await world.until(lambda: raw.lost)
+        assert b.counters["unanswered requests"] == 1
+
+    world.run(test)
+
+
+def test_seventeen_at_once_are_too_many(world: Any) -> None:
+    async def test() -> None:
+        b = await world.node()
+        raw = await world.greeted(b)
+        raw.say(*[(REF, number) for number in range(17)])
+        await world.until(lambda: raw.lost)
+        assert raw.data == []
+        assert b.counters["unanswered requests"] == 1
+
+    world.run(test)
+
+
+def test_requests_beyond_the_limit_wait_for_room(world: Any) -> None:
+    async def test() -> None:
+        a, b = await world.nodes(2)
+        unanswered = most = 0
+
+        async def ask(number: int) -> None:
+            sent = a.send(b.ip, b.port, (REF, number), uid=b.uid)
+            await sent if inspect.iscoroutine(sent) else None
+
+        async def answer() -> None:
+            nonlocal unanswered, most
+            waiting = []
+            for _ in range(100):
+                waiting.append(await b.recv())
+                most = max(most, len(waiting))
+                if len(waiting) > 3 and not b._inbox:
+                    for item in waiting:
+                        b.send(item.ip, item.port, item.payload[1] % 2 == 0, link=item.link)
+                    waiting = []
+            for item in waiting:
+                b.send(item.ip, item.port, True, link=item.link)
+
+        await asyncio.gather(answer(), *[ask(number) for number in range(100)])
+        assert len(await world.take(a, 100)) == 100
+        assert 4 <= most <= spec.MAX_UNANSWERED
+
+    world.run(test)
+
+
+def test_two_megabytes_of_requests_at_a_time(world: Any) -> None:
+    async def test() -> None:
+        a, b = await world.nodes(2)
+        datum = written(filling(900_000, SET))
+        await a.send(b.ip, b.port, datum, uid=b.uid)
+        assert not inspect.iscoroutine(a.send(b.ip, b.port, datum, uid=b.uid))
+        third = asyncio.ensure_future(a.send(b.ip, b.port, datum, uid=b.uid))
+        first, _ = await world.take(b, 2)
+        await world.settled()
+        assert not third.done()
+        b.send(first.ip, first.port, True, link=first.link)
+        assert (await third).uid == b.uid
+        assert len(await world.take(b, 1)) == 1
+        assert a.links[0].last_sent == 900_004
+
+    world.run(test)
+
+
+def test_big_replies_to_a_pipeline_wait_for_one_another(world: Any) -> None:
+    """16 small requests with 16 MB of replies: more than may be queued, and yet nobody is cut off."""
+
+    async def test() -> None:
+        a, b = await world.nodes(2)
+        big = written(filling(spec.MAX_MESSAGE))
+        most = 0
+
+        async def answer() -> None:
+            nonlocal most
+            for _ in range(16):
+                item = await b.recv()
+                b.send(item.ip, item.port, big, link=item.link)
+                most = max(most, item.link.leaving)
+
+        link = await a.send(b.ip, b.port, (REF, 0), uid=b.uid)
+        for number in range(1, 16):
+            a.send(b.ip, b.port, (REF, number), link=link)
+        answering = asyncio.ensure_future(answer())
+        assert len(await world.take(a, 16)) == 16
+        await answering
+        assert most <= spec.MAX_QUEUED
+
+    world.run(test)
+
+
+@pytest.mark.parametrize("why", ["an hour", "2^20 records"])
+def test_an_old_link_is_renewed(world: Any, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    async def test() -> None:
+        a, b = await world.nodes(2)
+        link = await a.send(b.ip, b.port, (IAM, 1), uid=b.uid)
+        (item,) = await world.take(b, 1)
+        await world.settled()
+        monkeypatch.setattr(spec, *(("RENEW_AFTER_SECONDS", 0.001) if why == "an hour" else ("RENEW_AFTER_RECORDS", 0)))
+        sending = a.send(b.ip, b.port, (IAM, 2), uid=b.uid)
+        assert inspect.iscoroutine(sending)
+        monkeypatch.undo()
+        assert (await sending) is not link
+        b.send(item.ip, item.port, True, link=item.link)  # still answered where it was asked
+        assert (await world.take(a, 1))[0].link is link
+        assert (await world.loss(a)) is link
+        assert link.clean
+        assert (await world.loss(b)).clean
+        assert len(a.links) == len(b.links) == 1
+
+    world.run(test)
+
+
+def test_recv_has_one_reader_and_loses_nothing_when_cancelled(world: Any) -> None:
+    async def test() -> None:
+        a, b = await world.nodes(2)
+        reading = asyncio.ensure_future(b.recv())
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError):
+            await b.recv()
+        reading.cancel()
+        await a.send(b.ip, b.port, (IAM, 1), uid=b.uid)
+        assert (await b.recv()).payload == (IAM, 1)
+        reading = asyncio.ensure_future(b.recv())
+        await asyncio.sleep(0)
+        await b.close()
+        with pytest.raises(PeerUnreachable) as error:
+            await reading
+        assert error.value.reason == "closed"
+        with pytest.raises(PeerUnreachable):
+            b.send(a.ip, a.port, True)
+
+    world.run(test)
+
+
+def test_a_client_is_answered_and_never_listed(world: Any) -> None:
+    async def test() -> None:
+        client, b = world.endpoint(listen=False), await world.node()
+        await client.open()
+        assert client.port == 0
+        link = await client.send(b.ip, b.port, (IAM, 1), uid=b.uid)
+        (item,) = await world.take(b, 1)
+        assert not item.link.listens
+        assert item.port > 0
+        assert b.send(item.ip, item.port, True, link=item.link) is item.link
+        assert b.send(item.ip, item.port, (IAM, 2), uid=client.uid) is item.link
+        assert [each.payload for each in await world.take(client, 2)] == [True, (IAM, 2)]
+        assert link.listens
+
+    world.run(test)
