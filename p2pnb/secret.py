@@ -12,7 +12,7 @@ Nothing here hides a secret from someone who asks for it: `bytes(secret)` and `s
 from __future__ import annotations
 
 import html
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
 
 class Secret:
@@ -58,9 +58,9 @@ class Secret:
 
 
 class SecretBytes(Secret, bytes):
-    """Key material: `bytes` that do not show. What is cut from or added to them is ordinary `bytes` again."""
+    """Key material: `bytes` that do not show. What is cut from or added to them is ordinary `bytes` again.
+
+    Made by `bytes`' own constructor: one in Python would have a frame that holds them in plain sight.
+    """
 
     __slots__ = ()
-
-    def __new__(cls, octets: bytes | bytearray | memoryview = b"") -> Self:
-        return bytes.__new__(cls, memoryview(octets))  # the view refuses a number, which would count zeros

@@ -44,9 +44,9 @@ def sign(private_key: bytes | SigningKey, network: str, key: int, sequence: int,
 
     Raises `ValueError` for a seed of another length, and as `signed_bytes` does.
     """
-    private_key = _expanded(SecretBytes(bytes(private_key)))
-    message = signed_bytes(network, private_key[BYTES:], key, sequence, value)
-    return crypto_sign(message, private_key)[:SIGNATURE]
+    private_key = SecretBytes(bytes(private_key) if isinstance(private_key, SigningKey) else memoryview(private_key))
+    expanded = _expanded(private_key)
+    return crypto_sign(signed_bytes(network, expanded[BYTES:], key, sequence, value), expanded)[:SIGNATURE]
 
 
 def verify(public_key: bytes, signature: bytes, network: str, key: int, sequence: int, value: bytes) -> bool:
@@ -70,7 +70,8 @@ def holds(public_key: bytes, signature: bytes, message: bytes) -> bool:
 
 def public_key_of(private_key: bytes) -> bytes:
     """The public key, 32 bytes, that belongs to a 32-byte seed. Raises `ValueError` for a seed of another length."""
-    return _expanded(SecretBytes(private_key))[BYTES:]
+    private_key = SecretBytes(memoryview(private_key))
+    return _expanded(private_key)[BYTES:]
 
 
 def _expanded(seed: SecretBytes) -> SecretBytes:

@@ -81,6 +81,7 @@ class Author(Secret):
     def __init__(self, private_key: bytes) -> None:
         octets = _hide(private_key)
         del private_key
+        self.public_key = b""
         self.private_key = _as_seed(octets)
         self.public_key = public_key_of(self.private_key)
 
@@ -123,6 +124,7 @@ def as_public_key(value: Any) -> bytes:
     Raises `TypeError` or `ValueError` that says what to write instead.
     """
     if isinstance(value, (Author, SigningKey, SecretBytes)):
+        del value
         raise TypeError("a public key is wanted, and this is a private one: pass author.public_key, or signing_key.verify_key")
     if isinstance(value, str):
         if not fullmatch(f"[0-9a-fA-F]{{{2 * PUBLIC_KEY}}}", value):

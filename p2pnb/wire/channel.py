@@ -71,6 +71,9 @@ class NoiseChannel(Secret):
     __slots__ = ("_buffer", "_deframer", "_handshake", "_hello", "_needed", "_opening", "_sealing", "established", "port", "uid")
 
     def __init__(self, initiator: bool, static: StaticKey, listen_port: int, network: str, ephemeral: KeyPair | None = None) -> None:
+        self.uid: int | None = None
+        self.port = 0
+        self.established = False
         self._handshake: Handshake | None = Handshake(initiator, static, PROLOGUE + network.encode(), ephemeral)
         self._hello = dumps(hello_datum(Hello(static.uid, listen_port)))
         self._sealing: Cipher | None = None
@@ -78,9 +81,6 @@ class NoiseChannel(Secret):
         self._buffer = bytearray()  # an unfinished handshake message or record, with its length
         self._needed = LENGTH  # how many bytes the buffer must hold before there is anything to do
         self._deframer = Deframer()
-        self.established = False
-        self.uid: int | None = None
-        self.port = 0
 
     def __repr__(self) -> str:
         return f"<NoiseChannel {'with ' + short(self.uid) if self.uid is not None else 'not established'}>"

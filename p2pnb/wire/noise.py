@@ -59,10 +59,11 @@ class KeyPair(Secret):
     __slots__ = ("_private", "public")
 
     def __init__(self, private: bytes) -> None:
-        self._private = private = SecretBytes(private)
+        self._private = private = SecretBytes(memoryview(private))  # the view refuses a number, which would count zeros
+        self.public = b""
         if len(private) != KEY:
             raise ValueError(f"an X25519 private key is {KEY} bytes, not {len(private)}")
-        self.public: bytes = crypto_scalarmult_base(private)
+        self.public = crypto_scalarmult_base(private)
 
     @classmethod
     def generate(cls) -> Self:
@@ -72,7 +73,7 @@ class KeyPair(Secret):
     @classmethod
     def from_seed(cls, seed: bytes) -> Self:
         """The pair whose private key is these 32 bytes. Raises `ValueError` for any other number of bytes."""
-        seed = SecretBytes(seed)
+        seed = SecretBytes(memoryview(seed))
         return cls(seed)
 
     def exchange(self, public: bytes) -> SecretBytes:
@@ -97,7 +98,7 @@ class StaticKey(KeyPair):
     __slots__ = ("uid",)
 
     def __init__(self, private: bytes) -> None:
-        private = SecretBytes(private)
+        private = SecretBytes(memoryview(private))
         super().__init__(private)
         self.uid = uid_of(self.public)
 

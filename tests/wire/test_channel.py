@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import tracemalloc
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -48,7 +49,7 @@ def meet(make: Make = noise, network: str = "") -> tuple[Channel, Channel]:
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     """`data` cut at `cuts`, each taken modulo what is possible."""
     places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
-    return [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(places)]
 
 
 def fed(channel: Channel, parts: list[bytes]) -> tuple[bytes, list[bytes]]:
@@ -222,8 +223,7 @@ def test_strangers_are_not_peers(make: Make, initiator: bool, data: bytes) -> No
     channel = make(initiator)
     channel.start()
     with pytest.raises(HandshakeError) as caught:
-        channel.receive(data)
-        channel.receive(data * 20)
+        fed(channel, [data, data * 20])
     assert caught.value.reason == "not-a-peer"
     assert not channel.established
     with pytest.raises(ProtocolError):
