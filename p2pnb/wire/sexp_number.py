@@ -22,6 +22,7 @@ _IS_NUMBER = re.compile(rb"(?i:" + _REAL + rb"(?:@" + _REAL + rb"|" + _IMAGINARY
 
 _DECIMAL = re.compile(rb"[+-]?([0-9]++)(?:/([0-9]++))?+").fullmatch
 _PREFIXED = re.compile(rb"(?i:(?:#e#([bodx])|#([bodx])(?:#e)?+|#e)([+-]?)([0-9a-f]++))").fullmatch
+_TOO_LARGE = 10**MAX_DIGITS
 _RADIX = {b"b": 2, b"o": 8, b"d": 10, b"x": 16, b"": 10}
 
 
@@ -61,6 +62,6 @@ def _prefixed(word: bytes) -> int | None:
         magnitude = int(digits, _RADIX[(after or before).lower()])
     except ValueError:
         return None
-    if magnitude >= 10**MAX_DIGITS:
+    if magnitude >= _TOO_LARGE:
         raise NotAnInteger(f"an integer has at most {MAX_DIGITS} digits")
     return -magnitude if sign == b"-" else magnitude

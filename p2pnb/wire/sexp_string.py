@@ -17,10 +17,11 @@ from p2pnb.wire.sexp_data import SexpError
 ESCAPE = rb"\\(?:[abtnvfr\"\\|]|x[0-9A-Fa-f]{1,8};|[ \t]*+(?:\r\n?|\n)[ \t]*+)"
 
 _WRITTEN = ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\a", b"\\a"), (b"\b", b"\\b"), (b"\t", b"\\t"), (b"\n", b"\\n"), (b"\r", b"\\r"))
-_TO_ESCAPE = re.compile(rb'[\\"\a\b\t\n\r]').search
+_has_to_escape = re.compile(rb'[\\"\a\b\t\n\r]').search
 
 _SIMPLE = tuple([(b"\\" + bytes([name]), bytes([meaning])) for name, meaning in zip(b'abtnvfr"|', b'\a\b\t\n\v\f\r"|', strict=True)])
 _SLOW = (b"\\x", b"\\ ", b"\\\t", b"\\\r", b"\\\n")
+_is_slow = re.compile(rb"\\[x \t\r\n]").search
 _NEVER_IN_UTF8 = b"\xff"
 _LINE_END = re.compile(rb"\\[ \t]*+(?:\r\n?|\n)[ \t]*+")
 _HEX = re.compile(rb"\\x([0-9A-Fa-f]++);")
@@ -34,7 +35,7 @@ def write_string(text: str) -> bytes:
         octets = text.encode()
     except UnicodeEncodeError as problem:
         raise LocalProtocolError(f"a string with a lone surrogate ({text[problem.start]!r}) has no UTF-8") from None
-    if _TO_ESCAPE(octets):
+    if _has_to_escape(octets):
         for character, escape in _WRITTEN:
             octets = octets.replace(character, escape)
     return b'"' + octets + b'"'
@@ -56,7 +57,7 @@ def read_escaped(octets: bytes, offset: int, allowed: int) -> tuple[str, int]:
     read_plain(octets, offset)
     # from here on an escaped backslash is a byte that UTF-8 never has: what looks like an escape now, is one
     octets = octets.replace(b"\\\\", _NEVER_IN_UTF8)
-    slow = sum([octets.count(beginning) for beginning in _SLOW])
+    slow = sum([octets.count(beginning) for beginning in _SLOW]) if _is_slow(octets) else 0
     if slow > allowed:
         raise SexpError("too many escapes", offset)
     if slow:
