@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from p2pnb.cluster import interrupt
 from p2pnb.cluster.background import Background, background, on_background
@@ -280,25 +280,27 @@ class Call(Coroutine[Any, Any, T]):
         asked = f"{self._on}.{self._work.name}" if self._on else self._work.name
         return f"{what}: this call has not been awaited: write `await {asked}`, or `(await {asked})` in front of a dot or bracket"
 
-    def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith(("_", "cr_", "gi_")):  # asked by asyncio, inspect and IPython, not by people
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
-        raise AttributeError(self._forgotten(f"no attribute {name!r}"))
+    if not TYPE_CHECKING:  # a type checker is to find these missing, and say so before anything runs
 
-    def __getitem__(self, index: object) -> NoReturn:
-        raise TypeError(self._forgotten("no indexing"))
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith(("_", "cr_", "gi_")):  # asked by asyncio, inspect and IPython, not by people
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            raise AttributeError(self._forgotten(f"no attribute {name!r}"))
 
-    def __iter__(self) -> NoReturn:
-        raise TypeError(self._forgotten("no iteration"))
+        def __getitem__(self, index: object) -> NoReturn:
+            raise TypeError(self._forgotten("no indexing"))
 
-    def __contains__(self, item: object) -> NoReturn:
-        raise TypeError(self._forgotten("no contents"))
+        def __iter__(self) -> NoReturn:
+            raise TypeError(self._forgotten("no iteration"))
 
-    def __len__(self) -> NoReturn:
-        raise TypeError(self._forgotten("no length"))
+        def __contains__(self, item: object) -> NoReturn:
+            raise TypeError(self._forgotten("no contents"))
 
-    def __bool__(self) -> NoReturn:
-        raise TypeError(self._forgotten("neither true nor false"))
+        def __len__(self) -> NoReturn:
+            raise TypeError(self._forgotten("no length"))
+
+        def __bool__(self) -> NoReturn:
+            raise TypeError(self._forgotten("neither true nor false"))
 
 
 def _seconds(timeout: float | None) -> float | None:

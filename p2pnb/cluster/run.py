@@ -51,14 +51,13 @@ async def _finish(awaitable: Awaitable[T]) -> T:
 
 def _run_nested(loop: asyncio.AbstractEventLoop, awaitable: Awaitable[T]) -> T:
     """Ctrl-C cancels the nested task, as `asyncio.run` does; a second one interrupts whatever runs."""
-    import nest_asyncio  # noqa: PLC0415 (loading it is cheap, applying it is not; nobody else needs it)
-
-    try:
-        nest_asyncio.apply(loop)
-    except ValueError:  # uvloop
+    if not isinstance(loop, asyncio.BaseEventLoop):  # nest_asyncio would find out only after it had patched asyncio itself
         _discard(awaitable)
         kind = type(loop).__module__
-        raise RuntimeError(f"run() cannot nest inside a {kind} loop: write `await`, or run() only calls of a cluster") from None
+        raise RuntimeError(f"run() cannot nest inside a {kind} loop: write `await`, or run() only calls of a cluster")
+    import nest_asyncio  # noqa: PLC0415 (needed here only)
+
+    nest_asyncio.apply(loop)
     task = loop.create_task(_finish(awaitable))
     interrupted = False
 

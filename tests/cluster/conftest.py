@@ -116,6 +116,6 @@ def script() -> Script:
                 pytest.fail(f"it hung; it had printed {printed + rest!r} and {errors!r}")
         assert process.returncode == 0, errors
         assert not errors
-        return printed + rest
+        return f"{printed}{rest}"
 
     return run

@@ -100,7 +100,7 @@ def test_call_from_a_running_loop_and_from_many_threads(home: Background) -> Non
 
     assert asyncio.run(main()) == 5
     results: list[int] = []
-    threads = [threading.Thread(target=lambda n=n: results.append(home.call(lambda: n))) for n in range(32)]  # type: ignore[misc]
+    threads = [threading.Thread(target=lambda n=n: results.append(home.call(lambda: n))) for n in range(32)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -111,7 +111,12 @@ def test_it_can_be_awaited_from_several_loops_at_once(gate: Gate) -> None:
         return await call
 
     there = background().submit(wait_there())
-    blocking = threading.Thread(target=lambda: (waiting.wait(10), results.append(call.wait())))
+
+    def block() -> None:
+        waiting.wait(10)
+        results.append(call.wait())
+
+    blocking = threading.Thread(target=block)
     blocking.start()
     waiting.wait(10)
     gate.open()
