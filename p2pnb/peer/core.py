@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from p2pnb import spec
 from p2pnb.address import group_of
@@ -35,6 +35,14 @@ from p2pnb.wire.contact import Contact, contact
 from p2pnb.wire.messages import BagAdd, Iam, NamespaceSet, Peers, Reply, Request, Set, Stored, Welcome, is_request, parse_request, to_datum
 
 log = logging.getLogger("p2pnb.peer")
+
+
+class Unasked(Protocol):
+    """What a peer's upkeep wants to hear of."""
+
+    def joining(self, contact: Contact) -> None: ...
+
+    def heard(self, key: int) -> None: ...
 
 
 class Core:
@@ -85,8 +93,7 @@ class Core:
         self.published: dict[Any, Put] = {}  # what this peer set itself, and renews
         self._replies: dict[Any, deque[tuple[Received, list[Reply]]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.newcomer: Callable[[Contact], None] | None = None  # upkeep hears of peers that are new,
-        self.handed: Callable[[int], None] | None = None  # and of records that others handed on
+        self.unasked: Unasked | None = None  # what upkeep hears of
         self.closed = False
         self._receiver = self.loop.create_task(self._receive(), name=f"peer {short(self.uid)} receives", context=Context())
     # --- asking -------------------------------------------------------------------------------------------------------
@@ -238,14 +245,22 @@ class Core:
             request = parse_request(item.payload)
             self._learn(item, uid)
             self.answered += 1
-            if self.handed is not None and isinstance(request, (Set, BagAdd, NamespaceSet)) and request.age is not None:
-                self.handed(key_of_request(request))
             if type(request) is Iam:
                 self._check_iam(request, item)
+            elif self.unasked is not None:
+                self._tell_upkeep(self.unasked, request, item, uid)
             self._answer(item, self.responder.answer(request, uid=uid, ip=item.ip, port=item.port, now=self.clock()))
         else:
             self.requests.received(item)
             self._learn(item, uid)
+
+    def _tell_upkeep(self, unasked: Unasked, request: Request, item: Received, uid: int | None) -> None:
+        """Whoever looks itself up is joining; a record that comes with an age was handed on by another replica."""
+        if isinstance(request, Peers):
+            if request.key == uid and (item.link is None or item.link.listens):
+                unasked.joining(contact(item.ip, item.port, uid))
+        elif isinstance(request, (Set, BagAdd, NamespaceSet)) and request.age is not None:
+            unasked.heard(key_of_request(request))
 
     def _learn(self, item: Received, uid: int | None) -> None:
         """Whoever speaks on a link is alive, and is who the link says."""
@@ -253,8 +268,6 @@ class Core:
         if uid is None or (link is not None and not link.listens):
             return
         speaker = contact(item.ip, item.port, uid)
-        if self.newcomer is not None and uid not in self.table:
-            self.newcomer(speaker)
         doubtful = self.table.seen(speaker, self.clock(), dialled=link is None or link.outbound)
         if doubtful is not None and doubtful.uid not in self._checking and doubtful.uid is not None:
             self._checking.add(doubtful.uid)

@@ -4,7 +4,9 @@
   join left empty are filled the same way, `idle` seconds apart, and only while this peer has nothing else to do.
 - Every hour, at a moment of its own, a peer renews what it published itself, and hands on what it holds for others to
   the peers that are nearest now, unless somebody handed it the same within the hour: so one of the replicas does the work.
-- A newcomer that is among the nearest to a record held here is given it, by the two nearest that hold it.
+- A peer that looks up its own uid is joining, perhaps again and with nothing in its store. If it is among the nearest to a
+  record held here, it is given it, by the two nearest that hold it. (The paper hands over to whoever is new in the table;
+  but a peer that was only met for the first time has its records already, and most are of that kind.)
 - A record to whose key 20 peers are nearer is given away, and forgotten only once all its replicas have acknowledged it.
 - What is 24 hours old is forgotten.
 
@@ -28,6 +30,7 @@ from p2pnb.wire.messages import Peers
 TICK = 60.0  # seconds between looks at what is due
 SOON = 1.0  # a newcomer is given its records after this long, in case more come
 SCAN = 200  # records that are looked at in one go
+WELCOME_AGAIN = 30.0  # seconds within which a newcomer is given its records only once
 HANDERS = 2  # how many of a record's holders give it to a newcomer
 
 
@@ -39,6 +42,7 @@ class Upkeep:
         self._peer = peer
         self._newcomers: dict[int, Contact] = {}
         self._heard: dict[int, float] = {}
+        self._welcomed: dict[int, float] = {}
         self._to_fill: list[int] = []
         self._republish_at = peer.clock() + spec.REPUBLISH * peer.rng.uniform(0.5, 1.0)
         self._wake = asyncio.Event()
@@ -53,11 +57,15 @@ class Upkeep:
         self._peer.rng.shuffle(self._to_fill)
         self._wake.set()
 
-    def newcomer(self, contact: Contact) -> None:
-        """A peer that was not in the table before: it may be nearer to records that are held here."""
-        if contact.uid is not None and len(self._peer.store):
-            self._newcomers[contact.uid] = contact
-            self._wake.set()
+    def joining(self, contact: Contact) -> None:
+        """A peer that looks itself up: it may be nearer to records that are held here."""
+        now = self._peer.clock()
+        uid = contact.uid
+        if uid is None or not len(self._peer.store) or now - self._welcomed.get(uid, -spec.EXPIRY) < WELCOME_AGAIN:
+            return
+        self._welcomed[uid] = now
+        self._newcomers[uid] = contact
+        self._wake.set()
 
     def heard(self, key: int) -> None:
         """Another replica handed this record on."""
@@ -65,11 +73,13 @@ class Upkeep:
 
     async def _run(self) -> None:
         while True:
+            pause = self.idle * self._peer.rng.uniform(0.5, 1.5) if self._to_fill else TICK
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self.idle if self._to_fill else TICK)
-            if self._newcomers:
+                await asyncio.wait_for(self._wake.wait(), pause)
+                self._wake.clear()
+                if not self._newcomers:
+                    continue  # woken only to take up the pace of filling
                 await asyncio.sleep(SOON)
-            self._wake.clear()
             try:
                 await self._work()
             except P2PError:
@@ -106,7 +116,9 @@ class Upkeep:
             now = peer.clock()
             if now - self._heard.get(key, -spec.REPUBLISH) >= spec.REPUBLISH * 0.9:
                 await self._hand_on(key, now)
-        self._heard = {key: then for key, then in self._heard.items() if peer.clock() - then < spec.REPUBLISH}
+        now = peer.clock()
+        self._heard = {key: then for key, then in self._heard.items() if now - then < spec.REPUBLISH}
+        self._welcomed = {uid: then for uid, then in self._welcomed.items() if now - then < WELCOME_AGAIN}
 
     async def _hand_on(self, key: int, now: float) -> None:
         record = self._peer.store.record(key, now)
