@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import weakref
-from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
@@ -24,6 +24,7 @@ from p2pnb.cluster.results import Invite
 from p2pnb.cluster.tables import Tables
 from p2pnb.cluster.watch import Watch
 from p2pnb.errors import ClusterClosed
+from p2pnb.peer.identity import Identity
 from p2pnb.uid import Key, as_key, short
 from p2pnb.views import cards
 from p2pnb.views.trie import trie
@@ -64,6 +65,7 @@ class Cluster(Tables):
         name: str = "",
         ports: Iterable[int] | None = None,
         bootstrap: Collection[tuple[str, int]] = (),
+        identities: Sequence[Identity] = (),
         encryption: bool = True,
         latency: Latency = 0.0,
         loss: float = 0.0,
@@ -77,14 +79,15 @@ class Cluster(Tables):
         `random.Random`, `loss` a share of 0 to 1, `encryption` on or off). `seed` fixes uids, keys and choices; such keys are
         predictable, so it is for loopback only. `replication`, `k`, `alpha`: as `Peer` has them. `host`: "127.0.0.1", "lan" for
         this machine's address in its local network, or an address. `name` keeps networks apart. `ports` to listen on; any
-        free ones by default. `bootstrap`: addresses, (ip, port), of a network to join. `timeout` in seconds.
+        free ones by default. `bootstrap`: addresses, (ip, port), of a network to join. `identities`: those of the
+        first nodes, where they are to have the same uids as before. `timeout` in seconds.
 
         Relaunching from the same cell closes the cluster that the cell launched before. Raises `ValueError` and `TypeError`
         for arguments out of range, `OSError` for a port that cannot be opened, `PeerUnreachable` when nothing can be joined.
         """
         settings = Settings(lan.resolve(host), name, None if ports is None else tuple(ports), replication, k, alpha, encryption)
         check(n, network, settings, seed, latency, loss)
-        made = cls(Network(network, settings, seed, latency, loss), network)
+        made = cls(Network(network, settings, seed, latency, loss, identities), network)
         earlier = [each for each in _launches.remember(cells.this_cell(), made) if not each._closed]
         if earlier:
             print(f"closing the cluster of {len(earlier[-1])} nodes that this cell launched before")  # noqa: T201 (said to whoever reran the cell)

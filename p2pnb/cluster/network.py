@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from p2pnb.cluster.member import Member, Settings
 from p2pnb.cluster.watch import EventLog
@@ -30,9 +29,12 @@ Latency = float | Callable[[random.Random], float]
 class Network:
     """The members and what they share. `seed` None: identities from the system's randomness."""
 
-    def __init__(self, kind: str, settings: Settings, seed: int | None, latency: Latency, loss: float) -> None:
+    def __init__(
+        self, kind: str, settings: Settings, seed: int | None, latency: Latency, loss: float, identities: Sequence[Identity] = ()
+    ) -> None:
         self.settings = settings
         self.seed = seed
+        self._identities = list(identities)
         self.rng = random.Random(seed)
         self.members: list[Member] = []
         self.positions: dict[int, int] = {}
@@ -76,8 +78,10 @@ class Network:
         return new
 
     def _make(self, position: int, carrier: Carrier) -> Member:
-        octets = os.urandom(32) if self.seed is None else self.rng.randbytes(32)
-        identity = Identity.from_seed(octets)
+        if position < len(self._identities):
+            identity = self._identities[position]
+        else:
+            identity = Identity.create() if self.seed is None else Identity.from_seed(self.rng.randbytes(32))
         return Member(position, identity, carrier, self.settings, self.rng.getrandbits(64), self.log.events.append)
 
     async def _join(self, new: list[Member], bootstrap: Collection[tuple[str, int]], *, alone: bool, step: Callable[[], None]) -> None:
