@@ -103,7 +103,7 @@ def _cut(data: bytes, start: int, end: int) -> int:
 
 def _canonical(text: bytes) -> bytes | None:
     """The bytes of a canonical text; None for any other."""
-    digits = np.frombuffer((b"   " + text + b" ").translate(_DIGITS), dtype=np.uint8)
+    digits = np.frombuffer((b"    " + text + b" ").translate(_DIGITS), dtype=np.uint8)
     if digits.max() > _SPACE:
         return None
     twos = digits[:-1] * np.uint8(11)

@@ -131,11 +131,11 @@ def _count(datum: Any) -> int:
     while rest:
         datum = rest.pop()
         total += 1
-        while isinstance(datum, Pair):
-            rest.append(datum.car)
-            datum = datum.cdr
-            if not isinstance(datum, (Pair, list)):
-                rest.append(datum)
+        if isinstance(datum, Pair):
+            while isinstance(datum, Pair):
+                rest.append(datum.car)
+                datum = datum.cdr
+            datum = datum if isinstance(datum, list) else [datum]
         if isinstance(datum, (list, tuple)):
             rest.extend(datum)
     return total
