@@ -295,8 +295,8 @@ class Endpoint:
             return new
         return new if new.outbound == (self.uid < new.uid) else old
 
-    def ended(self, link: Link, opened: bool) -> None:
-        """A link ended: its dial fails, or the peer hears of its loss."""
+    def ended(self, link: Link, opened: bool, detail: str) -> None:
+        """A link ended: the peer hears of its loss, or, if it never was `opened`, its dial fails."""
         self.counters[link.reason] += 1
         if link.uid is not None and self._by_uid.get(link.uid) is link:
             del self._by_uid[link.uid]
@@ -305,10 +305,10 @@ class Endpoint:
         elif link.dial is not None:
             self._dials.pop((link.ip, link.port), None)
             reason = _MEANS.get(link.reason, link.reason)
-            found = f": {short(link.uid)}" if link.uid is not None else ""
+            detail = detail or (f": {short(link.uid)}" if link.uid is not None else "")
             for future, _ in link.dial.waiting:
                 if not future.done():
-                    future.set_exception(self._unreachable(reason, link.ip, link.port, found))
+                    future.set_exception(self._unreachable(reason, link.ip, link.port, detail))
             link.dial = None
 
     def arrived(self, item: Received | Lost) -> None:
@@ -341,7 +341,7 @@ class Endpoint:
             self._listener.close()
             self._listener = None
         for link in list(self._links):
-            if link.frozen or link.uid is None:
+            if link.frozen:
                 link.cut()
             else:
                 link.finish("closed")

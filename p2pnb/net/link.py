@@ -14,6 +14,7 @@ nobody owes anything. FROZEN is no state of the protocol: it is a cable pulled o
 What is counted, and what happens (numbers in `spec`):
 
 - requests received and not yet answered: more than 16 when one is read: reset;
+- a message that is no request while we have asked nothing: reset;
 - bytes received and not yet taken by the peer: more than 2 MB, and the replies that we asked for: reset. Reading is never paused;
 - bytes written and not yet taken by the other end: more than 2 MB: reset; a byte that waited for 4.5 to 9 s: reset;
 - requests sent and not yet answered: while 16, or 2 MB of them, are out, there is no `room` for another. So an honest peer never
@@ -264,7 +265,7 @@ class Link(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
         if self._state != CLOSED and not self._finished:
-            self._end(_reason(error), clean=False)
+            self._end(_reason(error), clean=False, detail=_detail(error))
         self._endpoint.gone(self)
 
     def pause_writing(self) -> None:
@@ -341,6 +342,9 @@ class Link(asyncio.Protocol):
         elif self._asked:
             del self._asked[0]
             self._wake()
+        else:
+            self.fail("unasked reply")
+            return
         self._endpoint.arrived(Received(self.ip, self.port, datum, self.uid, self, len(text) + spec.SIZE_PREFIX))
 
     def park(self, item: Received) -> None:
@@ -436,7 +440,7 @@ class Link(asyncio.Protocol):
         self.fail(_kind(error, self._state))
         log.debug("%r broke the protocol: %s", self, error)
 
-    def _end(self, reason: str, clean: bool) -> None:
+    def _end(self, reason: str, clean: bool, detail: str = "") -> None:
         """The one way into CLOSED."""
         opened = self._state != OPENING
         self._state = CLOSED
@@ -445,7 +449,7 @@ class Link(asyncio.Protocol):
         self._backlog = self._outbox = self._parked = None
         log.debug("%r: %s", self, reason)
         self._wake()
-        self._endpoint.ended(self, opened)
+        self._endpoint.ended(self, opened, detail)
 
 
 def _kind(error: ProtocolError, state: int) -> str:
@@ -466,3 +470,8 @@ def _reason(error: Exception | None) -> str:
     if isinstance(error, OSError) and error.errno == errno.ETIMEDOUT:
         return "timeout"
     return "unreachable"
+
+
+def _detail(error: Exception | None) -> str:
+    """What the operating system says about it."""
+    return f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 import struct
 import sys
@@ -113,7 +114,7 @@ class Stream:
                 code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if not code:
                     return 0
-                error = OSError(code, errno.errorcode.get(code, "connect"))
+                error = OSError(code, os.strerror(code))
             self._drop(error)
             return 0
 
@@ -284,7 +285,7 @@ class TcpCarrier(Carrier):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
             code = sock.connect_ex((ip, port))
             if code not in IN_PROGRESS:
-                raise OSError(code, errno.errorcode.get(code, "connect"))
+                raise OSError(code, os.strerror(code))
         except BaseException:
             sock.close()
             raise

@@ -84,6 +84,12 @@ class Raw(asyncio.Protocol):
     def eof_received(self) -> None:
         self.eof = True
 
+    def pause_writing(self) -> None:
+        pass
+
+    def resume_writing(self) -> None:
+        pass
+
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
         self.error = self.error or error
@@ -137,7 +143,7 @@ class World:
 
     def key(self) -> StaticKey:
         self.seed += 1
-        return StaticKey.from_seed(self.seed.to_bytes(32, "big"))
+        return StaticKey.from_seed(random.Random(self.seed).randbytes(32))
 
     def endpoint(self, **options: Any) -> Endpoint:
         """A new endpoint, not open yet."""
@@ -170,6 +176,13 @@ class World:
         raw = self.dial(endpoint, self.channel(**options))
         await self.until(lambda: raw.channel is not None and raw.channel.established)
         return raw
+
+    def stop_reading(self, raw: Raw) -> None:
+        """From now on the raw end takes nothing, though it may still speak."""
+        if self.tcp:
+            asyncio.get_running_loop().remove_reader(raw.transport.get_extra_info("socket").fileno())
+        else:
+            raw.transport.inward.held = True
 
     async def until(self, condition: Callable[[], Any], seconds: float = 20.0) -> None:
         """Lets the loop run until something is so."""

@@ -1,0 +1,87 @@
+"""The shared timer and the turns, and the contract that others may rely on."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+
+from p2pnb.net.carrier import TICK, Carrier, Sweep, Turns
+
+
+class Watched:
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def check(self, now: float) -> None:
+        self.seen.append(now)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_everybody_is_looked_at_in_time_by_one_timer(jump: Any, seed: int) -> None:
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        rng = random.Random(seed)
+        sweep = Sweep(loop)
+        entered: list[tuple[float, float, Watched]] = []
+        for _ in range(300):
+            watched, when = Watched(), loop.time() + rng.uniform(-1, 9)
+            sweep.at(when, watched)
+            entered.append((loop.time(), when, watched))
+            assert sum(not handle.cancelled() for handle in loop._scheduled) <= 1
+            await asyncio.sleep(rng.choice((0, 0, 0.01, 0.3)))
+        await asyncio.sleep(10)
+        for begun, when, watched in entered:
+            assert len(watched.seen) == 1, f"seed {seed}"
+            assert max(when - TICK, begun) < watched.seen[0] <= max(when, begun + TICK) + 1e-9, f"seed {seed}"
+        assert not [handle for handle in loop._scheduled if not handle.cancelled()], "nobody to look at, no timer"
+
+    jump(test())
+
+
+def test_turns_are_taken_one_at_a_time(jump: Any) -> None:
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        seen: list[Any] = []
+        unhandled: list[Any] = []
+        loop.set_exception_handler(lambda _, context: unhandled.append(context["exception"]))
+        turns = Turns(loop)
+        for number in range(3):
+            turns.add(lambda number=number: seen.append(number))
+        turns.add(lambda: 1 // 0)
+        turns.add(lambda: turns.add(lambda: seen.append("last")))
+        for _ in range(8):
+            seen.append("between")
+            await asyncio.sleep(0)
+        order = [each for each in seen if each != "between"]
+        assert order == [0, 1, 2, "last"], "one that fails does not stop the others"
+        assert seen.index(1) - seen.index(0) == seen.index(2) - seen.index(1) == 2
+        assert isinstance(unhandled[0], ZeroDivisionError)
+
+    jump(test())
+
+
+def test_a_carrier_must_say_how_to_dial_and_to_listen() -> None:
+    carrier = Carrier()
+    with pytest.raises(NotImplementedError):
+        carrier.dial(asyncio.Protocol(), "127.0.0.1", 1, ("127.0.0.1", 2))
+    with pytest.raises(NotImplementedError):
+        carrier.listen(lambda ip, port: asyncio.Protocol(), "127.0.0.1", 1)
+    assert not carrier.evict()
+
+
+def test_links_and_endpoints_show_what_they_are(world: Any) -> None:
+    async def test() -> None:
+        a, b = await world.nodes(2)
+        link = await a.send(b.ip, b.port, True, uid=b.uid)
+        assert repr(link) == f"<Link to {b.ip}:{b.port} open>"
+        assert f"at {a.ip}:{a.port}, 1 links" in repr(a)
+        link.freeze()
+        assert "frozen" in repr(link)
+        assert not hasattr(link, "__dict__"), "thousands of them are in memory"
+        await a.close()
+        assert repr(a).endswith("closed>")
+
+    world.run(test)
