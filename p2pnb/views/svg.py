@@ -159,7 +159,7 @@ class Labels:
 
 def picture(width: float, height: float, title: str, description: str, parts: Iterable[str]) -> str:
     """The whole `<svg>`: theme, title, description and drawing."""
-    body = "".join(parts)
+    title, description, body = safe(title), safe(description), "".join(parts)
     name = "p2p-" + hashlib.sha256(f"{title}\0{description}\0{body}".encode()).hexdigest()[:10]
     scope = f"#{name}"
     style = (
@@ -174,6 +174,6 @@ def picture(width: float, height: float, title: str, description: str, parts: It
         f'<svg xmlns="http://www.w3.org/2000/svg" id="{name}" class="p2p-picture" role="img" aria-labelledby="{name}-t {name}-d" '
         f'width="{number(width)}" height="{number(height)}" viewBox="0 0 {number(width)} {number(height)}" '
         f'font-family="sans-serif" font-size="12" fill="#1f2328">'
-        f'<title id="{name}-t">{safe(title)}</title><desc id="{name}-d">{safe(description)}</desc><style>{style}</style>'
+        f'<title id="{name}-t">{title}</title><desc id="{name}-d">{description}</desc><style>{style}</style>'
         f'<rect class="paper" width="100%" height="100%" fill="#ffffff" stroke="none"/>{body}</svg>'
     )

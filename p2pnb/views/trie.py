@@ -92,6 +92,7 @@ Kind = tuple[str, str, str]  # shape, colour, meaning
 LIVE, DEAD, KEY = ("ring", svg.BLUE, "live"), ("cross", svg.GREY, "dead"), ("diamond", svg.PURPLE, "key")
 HOLDER, LOST = ("disc", svg.VERMILLION, "has the record"), ("cross", svg.VERMILLION, "dead, had the record")
 CHOSEN = ("square", svg.GREEN, "this node")
+_DASHED = f'stroke="{svg.PURPLE}" fill="none" stroke-width="1.5" stroke-dasharray="4 3"'
 
 
 def trie(
@@ -171,7 +172,7 @@ class _Drawing:
         thick = n(max(0.7, min(1.4, self.spacing / 12)))
         drawn = f'<path class="line" stroke="#aaa" fill="none" stroke-width="{thick}" d="{"".join(solid)}"/>'
         if dashed:
-            drawn += f'<path stroke="{svg.PURPLE}" fill="none" stroke-width="1.5" stroke-dasharray="4 3" d="{"".join(dashed)}"/>'
+            drawn += f'<path {_DASHED} d="{"".join(dashed)}"/>'
         return drawn + "".join(bits)
 
     def arcs(self, edges: Iterable[tuple[int, int]]) -> str:
@@ -194,7 +195,7 @@ class _Drawing:
 
     def marks(self, kinds: Mapping[int, Kind]) -> str:
         """A mark a node, those that stand out last and on top."""
-        radii = {self.live: self.radius, DEAD: max(1.6, self.radius * 0.8), LOST: max(3.5, self.radius * 0.8)}
+        radii = {self.live: self.radius, DEAD: max(2.0, self.radius * 0.8), LOST: max(3.5, self.radius * 0.8)}
         plain: list[str] = []
         special: list[str] = []
         for row in self.rows:
@@ -204,10 +205,16 @@ class _Drawing:
         return "".join(plain + special)
 
     def key(self, key: int | None) -> str:
+        """The key's mark at its leaf; where leaves are too dense for it, below the tree at the end of a dashed line."""
         if key is None:
             return ""
         x, y = self._point(self.tree.leaves[key])
-        return svg.mark("diamond", x, y, max(4.5, self.radius), svg.PURPLE, f"key {short(key)}")
+        line = ""
+        if self.spacing < 9:
+            below = self.bottom + 14
+            line = f'<path {_DASHED} d="M{n(x)} {n(y)}V{n(below)}"/>'
+            y = below
+        return line + svg.mark("diamond", x, y, max(4.5, self.radius), svg.PURPLE, f"key {short(key)}")
 
     def names(self, wanted: Collection[int]) -> str:
         """Names below the leaves: those wanted first, then all others while there is room."""

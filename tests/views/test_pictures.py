@@ -1,0 +1,253 @@
+"""Pictures: well-formed and self-contained, everything drawn, the same for the same rows, and right at the edges."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from random import Random
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from p2pnb.views import pictures, svg
+from p2pnb.views.svg import duration
+from p2pnb.views.trie import layout
+
+SVG = "{http://www.w3.org/2000/svg}"
+KEY = Random(5).getrandbits(256)
+Rows = list[dict[str, Any]]
+
+
+def nodes(count: int, seed: int = 1) -> Rows:
+    rng = Random(seed)
+    return [{"node": i, "uid": rng.getrandbits(256), "alive": rng.random() > 0.2} for i in range(count)]
+
+
+def steps(seed: int = 1, ip: str = "127.0.0.1") -> Rows:
+    rng = Random(seed)
+    rows: Rows = []
+    told_by = None
+    for i in range(8):
+        uid = KEY ^ rng.getrandbits(250 - 8 * i)
+        base = {"uid": uid, "peer": i if i % 3 else None, "hop": i, "told_by": told_by, "ip": ip}
+        rows.append({**base, "time": 100 + 0.01 * i, "event": "named"})
+        rows.append({**base, "time": 100 + 0.01 * i, "event": "asked"})
+        rows.append({**base, "time": 100.008 + 0.01 * i, "event": ["replied", "failed", "refuted", "slow", "outdone", "found"][i % 6]})
+        told_by = uid
+    return rows
+
+
+def contacts(seed: int = 1, k: int = 3) -> Rows:
+    rng = Random(seed)
+    return [
+        {"bucket": b, "uid": rng.getrandbits(256), "peer": 7 * b + i, "age_s": [2.0, 5_000.0, math.nan][i % 3], "failures": int(i == 1),
+         "cached": i >= k}
+        for b in range(6) for i in range(k + 8 * (b == 0))
+    ]  # fmt: skip
+
+
+def votes(count: int = 4) -> Rows:
+    rng = Random(3)
+    return [{"value": rng.randbytes(32), "publishers": 7 * i, "age": 60.0 * i, "listed_by": 1 + i % 5, "of": 5} for i in range(count)]
+
+
+PICTURES: dict[str, Callable[[], str]] = {
+    "trie": lambda: pictures.trie(nodes(30), [(0, 5), (0, 9)], holders=[1, 2], key=KEY, chosen=0),
+    "trie of none": lambda: pictures.trie([]),
+    "trie of one": lambda: pictures.trie(nodes(1)),
+    "trie of many": lambda: pictures.trie(nodes(1_000), holders=range(5), key=KEY),
+    "lookup": lambda: pictures.lookup(steps(), KEY, own=KEY ^ 1 << 255),
+    "lookup of nobody": lambda: pictures.lookup([], KEY),
+    "lookup of one moment": lambda: pictures.lookup(steps()[:1], KEY),
+    "lookup that met its target": lambda: pictures.lookup([{**row, "uid": KEY} for row in steps()], KEY, own=KEY),
+    "routing table": lambda: pictures.routing_table(contacts(), 3, own=KEY, key=KEY ^ 1 << 253),
+    "routing table, wide": lambda: pictures.routing_table(contacts(k=20)),
+    "routing table, deep": lambda: pictures.routing_table([{**row, "bucket": 40 * row["bucket"]} for row in contacts()], 3, own=1, key=0),
+    "routing table, empty": lambda: pictures.routing_table([]),
+    "bag": lambda: pictures.bag(votes()),
+    "bag of many votes": lambda: pictures.bag([{**votes(1)[0], "publishers": 1_024}]),
+    "bag, empty": lambda: pictures.bag([]),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_is_well_formed_and_self_contained(name: str) -> None:
+    picture = PICTURES[name]()
+    root = ElementTree.fromstring(picture)
+    assert root.tag == f"{SVG}svg"
+    assert root.find(f"{SVG}title") is not None
+    assert root.find(f"{SVG}desc") is not None
+    assert root.get("role") == "img"
+    outside = re.sub(r'xmlns="http://www\.w3\.org/2000/svg"', "", picture)
+    assert not re.search(r"https?:|//|url\(|@import|<script|<image|<foreignObject|href|\bon\w+=", outside)
+    assert "nan" not in re.sub(r"<(title|desc|style)[^>]*>.*?</\1>", "", picture).lower()
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_everything_stays_inside(name: str) -> None:
+    root = ElementTree.fromstring(PICTURES[name]())
+    width, height = float(root.get("width", 0)), float(root.get("height", 0))
+    for element in root.iter():
+        for axis, most in (("x", width), ("y", height)):
+            at = element.get(axis) or element.get("c" + axis)
+            if at is not None:
+                assert -0.5 <= float(at) <= most + 0.5, ElementTree.tostring(element)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_same_rows_give_the_same_bytes(name: str) -> None:
+    assert PICTURES[name]() == PICTURES[name]()
+
+
+def test_the_order_of_rows_does_not_matter() -> None:
+    rows = nodes(40)
+    assert pictures.trie(rows) == pictures.trie(rows[::-1])
+
+
+def test_ids_are_unique_to_a_picture_and_scope_its_style() -> None:
+    ids = [ElementTree.fromstring(make()).get("id") for make in PICTURES.values()]
+    assert len(set(ids)) == len(ids)
+    for make in PICTURES.values():
+        picture = make()
+        root = ElementTree.fromstring(picture)
+        style = root.findtext(f"{SVG}style") or ""
+        for rule in re.sub(r"@media[^{]*\{(.*?\})\}", r"\1", style).split("}")[:-1]:
+            assert rule.startswith(f"#{root.get('id')}"), rule
+
+
+def test_colours_follow_the_theme_of_jupyterlab() -> None:
+    style = PICTURES["trie"]()
+    for variable in ("--jp-layout-color0", "--jp-content-font-color1", "--jp-border-color1"):
+        assert f"var({variable},var(--vscode-" in style
+    assert "prefers-color-scheme:dark" in style
+
+
+# --- the trie ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 20, 64, 200, 1_000])
+def test_every_node_is_drawn(count: int) -> None:
+    rows = nodes(count)
+    tips = {int(node): state for node, state in re.findall(r"<title>#(\d+) · \w{4} · (\w+)", pictures.trie(rows))}
+    assert tips == {row["node"]: "live" if row["alive"] else "dead" for row in rows}
+
+
+def test_small_networks_have_every_node_named() -> None:
+    for count in (5, 20):
+        texts = [text.text or "" for text in ElementTree.fromstring(pictures.trie(nodes(count))).iter(f"{SVG}text")]
+        assert {int(text.split(" ")[0][1:]) for text in texts if text.startswith("#")} == set(range(count))
+
+
+def test_a_dead_holder_is_told_from_a_live_one() -> None:
+    rows = nodes(20)
+    rows[3]["alive"], rows[4]["alive"] = False, True
+    picture = pictures.trie(rows, holders=[3, 4])
+    assert re.search(r"#3 · \w{4} · dead, had the record", picture)
+    assert re.search(r"#4 · \w{4} · has the record", picture)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_leaves_stand_in_order_as_deep_as_what_separates_them(seed: int) -> None:
+    rng = Random(seed)
+    uids = [rng.getrandbits(256) for _ in range(rng.randint(2, 60))] + [rng.getrandbits(20) for _ in range(rng.randint(0, 20))]
+    tree = layout(uids)
+    order = sorted(set(uids))
+    assert [uid for uid, _ in sorted(tree.leaves.items(), key=lambda each: each[1].x)] == order, seed
+    for uid, leaf in tree.leaves.items():
+        shared = max(256 - (uid ^ other).bit_length() for other in order if other != uid)
+        assert leaf.depth == shared + 1, seed
+    assert len(tree.edges) == 2 * (len(order) - 1), seed
+    for edge in tree.edges:
+        assert edge.upper.depth < edge.lower.depth, seed
+        assert (edge.lower.x > edge.upper.x) == bool(edge.bit), seed
+
+
+def test_uids_made_alike_on_purpose_can_be_drawn() -> None:
+    rows = [{"node": i, "uid": 1 << i, "alive": True} for i in range(256)]
+    picture = pictures.trie(rows)
+    assert len(re.findall(r"<title>#\d+ · ", picture)) == 256
+    assert float(ElementTree.fromstring(picture).get("height", 0)) < 500
+
+
+def test_two_rows_with_one_uid_are_both_drawn() -> None:
+    rows = [{"node": i, "uid": 77, "alive": i > 0} for i in range(2)]
+    assert len(re.findall(r"<title>#\d · ", pictures.trie(rows, key=77))) == 2
+
+
+# --- the others -------------------------------------------------------------------------------------------------------
+
+
+def test_a_lookup_has_a_mark_for_each_step() -> None:
+    picture = pictures.lookup(steps(), KEY)
+    tips = re.findall(r"<title>[^<]* · (\w+) at [^<]* ms</title>", picture)
+    wanted = [row["event"] for row in steps() if row["event"] != "named"]  # all of these were asked later
+    assert sorted(tips) == sorted(wanted)
+
+
+def test_named_but_never_asked_contacts_are_dots() -> None:
+    rows = [{**row, "event": "named"} for row in steps()[:1]]
+    assert " · named at " in pictures.lookup(rows, KEY)
+
+
+def test_unknown_events_and_contacts_without_uid_are_left_out() -> None:
+    odd = [{**steps()[0], "event": "<b>"}, {**steps()[1], "uid": None}]
+    assert pictures.lookup([*steps(), *odd], KEY) == pictures.lookup(steps(), KEY)
+
+
+def test_nearer_contacts_stand_higher() -> None:
+    rows = [{"time": 0.0, "event": "asked", "uid": KEY ^ (1 << bit), "peer": None, "hop": 1, "told_by": None} for bit in range(240, 256)]
+    root = ElementTree.fromstring(pictures.lookup(rows, KEY))
+    heights = [float(circle.get("cy", 0)) for circle in root.iter(f"{SVG}circle") if circle.find(f"{SVG}title") is not None]
+    assert heights == sorted(heights)
+    assert len(heights) == 16
+
+
+def test_a_routing_table_has_k_slots_a_bucket() -> None:
+    root = ElementTree.fromstring(pictures.routing_table([row for row in contacts() if not row["cached"]][:4], 3))
+    slots = [rect for rect in root.iter(f"{SVG}rect") if rect.get("width") == "29"]
+    assert len(slots) == 6
+
+
+def test_the_row_of_a_key_is_marked_even_where_nobody_is() -> None:
+    picture = pictures.routing_table(contacts(), 3, own=KEY, key=KEY ^ 1)
+    assert ">255</text>" in picture
+    assert ">key</text>" in picture
+
+
+def test_a_bag_has_a_square_for_each_publisher() -> None:
+    picture = pictures.bag([{**votes(1)[0], "publishers": 9, "listed_by": 4}])
+    assert len(re.findall(r"<title>\w{8}… · 9 publishers", picture)) == 9
+    capped = pictures.bag([{**votes(1)[0], "publishers": 1_024}])
+    assert len(re.findall(r"<title>\w{8}… · 1024 publishers", capped)) == pictures.MOST_SQUARES
+
+
+@pytest.mark.parametrize("span", [1e-6, 0.37, 1.0, 7.3, 50.0, 4_999.0, 1e6])
+def test_ticks_are_round_and_few(span: float) -> None:
+    ticks = pictures.ticks(span)
+    assert ticks[0] == 0
+    assert ticks[-1] <= span * (1 + 1e-9)
+    assert 2 <= len(ticks) <= 10
+
+
+def test_durations() -> None:
+    shown = [duration(seconds) for seconds in (0.0004, 0.0123, 3.44, 59.0, 300.0, 9_000.0, 86_400.0)]
+    assert shown == ["0.4 ms", "12 ms", "3.4 s", "59 s", "5 min", "2.5 h", "24 h"]
+
+
+def test_labels_keep_apart() -> None:
+    labels = svg.Labels()
+    assert labels.place(10, 10, "one")
+    assert not labels.place(14, 12, "two")
+    assert labels.place(14, 40, "two")
+    labels.keep_clear(100, 100, 5)
+    assert not labels.place(98, 104, "three")
+
+
+@pytest.mark.parametrize("hostile", ['"><script>alert(1)</script>', "a\x00b\u202ec\ud800", "]]>&amp;<!--"])
+def test_text_from_the_network_stays_text(hostile: str) -> None:
+    picture = svg.picture(10, 10, hostile, hostile, [svg.text(0, 0, hostile), svg.mark("disc", 1, 1, 1, svg.BLUE, hostile)])
+    root = ElementTree.fromstring(picture.encode())
+    assert {element.tag for element in root.iter()} == {SVG + tag for tag in ("svg", "title", "desc", "style", "rect", "text", "circle")}
+    assert root.findtext(f"{SVG}text") == svg.printable(hostile)
