@@ -21,6 +21,7 @@ import html
 import itertools
 import logging
 import reprlib
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
@@ -299,7 +300,9 @@ class Call(Coroutine[Any, Any, T]):
         def __len__(self) -> NoReturn:
             raise TypeError(self._forgotten("no length"))
 
-        def __bool__(self) -> NoReturn:
+        def __bool__(self) -> bool:
+            if sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] == "asyncio":
+                return True  # it asks its tasks whether they have a coroutine
             raise TypeError(self._forgotten("neither true nor false"))
 
 
