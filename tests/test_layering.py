@@ -37,9 +37,9 @@ GLOBAL_RANDOMNESS = {"secrets", "uuid", "numpy.random"}
 
 # Layers that hold bytes or names from strangers must never let those choose what runs.
 EXPOSED = {"base", "wire", "dht", "net", "peer"}
-UNSAFE_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "importlib", "runpy"}
+UNSAFE_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "runpy"}
 UNSAFE_CALLS = {"eval", "exec", "compile", "__import__"}
-BY_NAME = {"getattr", "setattr", "delattr"}
+BY_NAME = {"getattr": 1, "setattr": 1, "delattr": 1, "import_module": 0}  # and which argument is the name
 OWN_SLOTS = {("wire/messages.py", "to_datum")}  # reads the fields of its own dataclasses by their own slots
 
 TOP_LEVEL = {"pyproject.toml", "p2pnb", "notebooks", "tests", "binder", "README.md", "LICENSE"}
@@ -117,13 +117,16 @@ def unsafe(tree: ast.AST, path: Path) -> list[str]:
         for inner in ast.walk(outer)
     }
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        if not isinstance(node, ast.Call):
             continue
-        if node.func.id in UNSAFE_CALLS:
-            found.append(f"line {node.lineno}: {node.func.id}()")
-        literal = len(node.args) > 1 and isinstance(node.args[1], ast.Constant)
-        if node.func.id in BY_NAME and not literal and id(node) not in allowed:
-            found.append(f"line {node.lineno}: {node.func.id}() with a name that is not written out")
+        called = node.func.id if isinstance(node.func, ast.Name) else ""
+        if called in UNSAFE_CALLS:
+            found.append(f"line {node.lineno}: {called}()")
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "import_module":
+            called = "import_module"
+        name = node.args[BY_NAME[called]] if called in BY_NAME and len(node.args) > BY_NAME[called] else None
+        if called in BY_NAME and not isinstance(name, ast.Constant) and id(node) not in allowed:
+            found.append(f"line {node.lineno}: {called}() with a name that is not written out")
     return found
 
 
@@ -174,6 +177,8 @@ def test_nothing_runs_what_strangers_name() -> None:
         (unsafe, "wire/x.py", "from pickle import loads"),
         (unsafe, "net/x.py", "eval('1')"),
         (unsafe, "peer/x.py", "def f(name): return getattr(f, name)"),
+        (unsafe, "net/x.py", "import importlib\nimportlib.import_module(name)"),
+        (unsafe, "net/x.py", "from importlib import import_module\nimport_module(name)"),
         (unsafe, "wire/messages.py", "def parse(name): return getattr(parse, name)"),
     ],
 )
@@ -190,6 +195,7 @@ def test_a_breach_is_found(rule, where: str, source: str) -> None:
         (impure, "dht/x.py", "import random\ndef f(rng: random.Random) -> float: return rng.random()"),
         (impure, "dht/x.py", "from random import Random"),
         (unsafe, "net/x.py", "getattr(net, 'clean', False)"),
+        (unsafe, "net/x.py", "from importlib import import_module\nimport_module('resource')"),
         (unsafe, "wire/messages.py", "def to_datum(message): return getattr(message, name)"),
     ],
 )
