@@ -118,8 +118,11 @@ class NoiseChannel(Secret):
         framed = frame(text)
         if len(framed) <= MAX_PLAINTEXT:
             return _with_length(sealing.seal(framed))
-        starts = range(0, len(framed), MAX_PLAINTEXT)
-        return b"".join([_with_length(sealing.seal(framed[start : start + MAX_PLAINTEXT])) for start in starts])
+        parts = []
+        for start in range(0, len(framed), MAX_PLAINTEXT):
+            record = sealing.seal(framed[start : start + MAX_PLAINTEXT])
+            parts += (len(record).to_bytes(LENGTH, "big"), record)
+        return b"".join(parts)
 
     def eof(self) -> None:
         """The stream has ended. Raises `ProtocolError` when it ended inside a handshake, record or message."""
@@ -142,30 +145,30 @@ class NoiseChannel(Secret):
         position, end, self._needed = 0, len(data), LENGTH
         while end - position >= LENGTH:
             size = (data[position] << 8) | data[position + 1]
-            self._check(size)
+            opening = self._opening
+            if opening is None or size < MIN_RECORD:
+                self._check(size)
             if end - position < LENGTH + size:
                 self._needed = LENGTH + size
                 break
             position += LENGTH
             message = bytes(data[position : position + size])
             position += size
-            if self._opening is None:
+            if opening is None:
                 reply += self._shake(message)
             else:
-                texts += self._deframer.feed(self._opening.open(message))
+                texts += self._deframer.feed(opening.open(message))
         if position < end:
             buffer += data[position:]
         return reply, texts
 
     def _check(self, size: int) -> None:
-        """Refuses a length that nothing honest has, before anything is kept for it."""
+        """Refuses a length that nothing honest has, before anything is kept for it. No length is above `MAX_RECORD`."""
         if self._handshake is None:
-            if not MIN_RECORD <= size <= MAX_RECORD:
-                raise RemoteProtocolError(f"a record of {size} bytes")
-        else:
-            low, high = _SIZES[self._handshake.step]
-            if not low <= size <= high:
-                raise HandshakeError(f"{size} bytes are no handshake message")
+            raise RemoteProtocolError(f"a record of {size} bytes")
+        low, high = _SIZES[self._handshake.step]
+        if not low <= size <= high:
+            raise HandshakeError(f"{size} bytes are no handshake message")
 
     def _shake(self, message: bytes) -> bytes:
         """Takes one handshake message; gives the one to send back, if any."""
