@@ -146,6 +146,7 @@ class Core:
                 wanted -= 1
             else:
                 report.refused += 1
+                wanted -= isinstance(request, NamespaceSet)
         writing = Replication(self, candidates, request, report, wanted, self.patience.seconds)
         await writing.run()
         if not report.stored:

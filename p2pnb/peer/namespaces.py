@@ -50,16 +50,20 @@ class Namespaces(Core):
         signature = sign(signer, network=self.network, key=name.int, sequence=sequence, value=octets)
         request = NamespaceSet(public, name.int, octets, signature, sequence)
         report.facts["sequence"] = sequence
+        full: StoreFull | None = None
         try:
             await self.replicate(point_of(public, name.int), request, report)
-        except StoreFull:
+        except StoreFull as error:
+            full = error
+        if report.refused:
             newest = await self._newest(public, name.int, report)
-            if newest is not None and newest.sequence >= sequence:
+            if newest is not None and newest.sequence > sequence:
                 raise StaleSequence(
                     f"version {sequence} is older than version {newest.sequence} in the network: "
                     f"leave `sequence` out, or give {newest.sequence + 1}"
-                ) from None
-            raise
+                )
+        if full is not None:
+            raise full
         self.published[("namespace", public, name)] = request
         return signature
 

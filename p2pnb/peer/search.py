@@ -18,7 +18,7 @@ from p2pnb.peer.cause import CAUSE
 from p2pnb.peer.report import Report
 from p2pnb.peer.requests import Done, Outcome
 from p2pnb.wire.contact import Contact, contact
-from p2pnb.wire.messages import Iam, Nearest, Reply, Request, Stored, Welcome, to_datum
+from p2pnb.wire.messages import Iam, NamespaceSet, Nearest, Reply, Request, Stored, Welcome, to_datum
 from p2pnb.wire.sexp import written
 
 # What a reply is worth: True ends the search, False says that the peer lied, None that it named others.
@@ -143,7 +143,8 @@ class Replication(_Driver):
     """Writes one record to the first `wanted` of `candidates` that take it, going on to the next for each that does not.
 
     A replica that is silent for longer than `patience` is not waited for: the next candidate is asked as well, and
-    whichever answers first counts.
+    whichever answers first counts. A version of a namespace entry that is refused goes no further: the replica has a newer
+    one, and a peer farther away, which has none, would take the old one.
     """
 
     def __init__(
@@ -187,6 +188,7 @@ class Replication(_Driver):
             self.acknowledged.append(whom)
         elif isinstance(outcome, Stored):
             self._report.refused += 1
+            self._wanted -= isinstance(self._request, NamespaceSet)
         else:
             self._report.failed += 1
         if not self._over:
