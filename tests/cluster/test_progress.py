@@ -17,11 +17,13 @@ from p2pnb.cluster.progress import BAR, INTERVAL, PATIENCE, Notebook, Progress, 
 
 
 class Clock:
-    """Time that the test moves."""
+    """Time that the test moves; or that moves on by `runs` seconds whenever somebody looks."""
 
     now = 100.0
+    runs = 0.0
 
     def __call__(self) -> float:
+        self.now += self.runs
         return self.now
 
 
@@ -131,7 +133,7 @@ def test_a_terminal_has_one_line_cut_to_its_width_and_gets_it_back(monkeypatch: 
 @pytest.mark.parametrize("how", ["await", "wait"])
 def test_the_one_who_waits_draws_on_his_own_thread_and_clears(how: str) -> None:
     shown, recorder, clock = make(3)
-    clock.now += 1
+    clock.runs = 1.0
     drawn = threading.Event()
 
     async def launch() -> str:
@@ -156,7 +158,7 @@ def test_the_one_who_waits_draws_on_his_own_thread_and_clears(how: str) -> None:
 
 def test_it_is_cleared_when_the_wait_is_given_up() -> None:
     shown, recorder, clock = make(3)
-    clock.now += 1
+    clock.runs = 1.0
     release = threading.Event()
 
     class Leaving(Recorder):
@@ -184,7 +186,7 @@ def test_it_is_cleared_when_the_wait_is_given_up() -> None:
 
 def test_the_clusters_thread_never_draws() -> None:
     shown, recorder, clock = make(3)
-    clock.now += 1
+    clock.runs = 1.0
 
     async def launch() -> None:
         await asyncio.sleep(3 * INTERVAL)
