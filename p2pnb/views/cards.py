@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from p2pnb.uid import BITS, Key, short
 from p2pnb.views import pictures
-from p2pnb.views.svg import FONT, MONO, duration, printable, safe, theme
+from p2pnb.views.svg import FONT, MONO, ago, duration, printable, safe, theme
 
 Summary = Mapping[str, Any]
 Facts = list[tuple[str, str]]
@@ -162,7 +162,7 @@ def lookup_card(summary: Summary, picture: str = "") -> Card:
     wanted: tuple[Fact, ...] = (
         ("hops", "hops", str), ("requests", "rpcs", count), ("failed", "failed", count), ("took", "duration_s", duration),
     )  # fmt: skip
-    named = [f"{short(uid) if node is None else f'#{node}'} ({bits} bits)" for node, uid, bits in summary["nearest"]]
+    named = [f"{short(uid) if node is None else f'#{node}'} ({bits} bit{'s' * (bits != 1)})" for node, uid, bits in summary["nearest"]]
     shown = ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
     facts = [*_facts(summary, wanted), ("nearest that answered", shown or "none"), ("target", _hex(summary["target"]))]
     return _card("Lookup", badges, facts, picture=picture)
@@ -181,7 +181,7 @@ def bag_card(summary: Summary, picture: str | None = None) -> Card:
     card = _card("Bag", badges, facts, note=more, picture=drawn)
     lines = [
         f"  {short(row['value'])}  {row['publishers']} publisher{'s' * (row['publishers'] != 1)}, "
-        f"listed by {row['listed_by']} of {row['of']}, {duration(row['age'])} old"
+        f"listed by {row['listed_by']} of {row['of']}, newest vote {ago(row['age'])}"
         for row in entries[:MOST_ENTRIES]
     ]
     return Card(card.html, "\n".join([card.text, *lines]))

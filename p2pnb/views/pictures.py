@@ -14,7 +14,7 @@ from typing import Any
 from p2pnb import spec
 from p2pnb.uid import BITS, common_prefix_length, short
 from p2pnb.views import svg
-from p2pnb.views.svg import duration
+from p2pnb.views.svg import ago
 from p2pnb.views.svg import number as n
 from p2pnb.views.trie import trie
 
@@ -246,7 +246,7 @@ def _slots(contacts: list[Row], left: float, y: float, size: float, k: int) -> l
 
 def _contact_tip(row: Row, state: str) -> str:
     peer = "" if row["peer"] is None or row["peer"] < 0 else f"#{row['peer']} · "
-    age = "" if row["age_s"] is None or math.isnan(row["age_s"]) else f" {duration(row['age_s'])} ago"
+    age = "" if row["age_s"] is None or math.isnan(row["age_s"]) else f" {ago(row['age_s'])}"
     return f"{peer}{short(row['uid'])} · {state}{age}" + (f" · {row['failures']} failures" if row["failures"] else "")
 
 
@@ -279,7 +279,7 @@ def bag(rows: Iterable[Row]) -> str:
             svg.text(left + squares * 13 + 8, y + 4, row["publishers"], kind="bold"),
             *(svg.mark("disc" if r < row["listed_by"] else "ring", column + 5 + 14 * r, y, 4.5, svg.GREEN) for r in range(row["of"])),
             svg.text(column + 14 * row["of"] + 10, y + 4, f"{row['listed_by']} of {row['of']}", kind="soft"),
-            svg.text(column + 150, y + 4, f"{duration(row['age'])} ago", kind="soft"),
+            svg.text(column + 150, y + 4, ago(row["age"]), kind="soft"),
         ]
     if not entries:
         parts.append(svg.text(14, top + 18, "no values", kind="soft"))

@@ -62,6 +62,11 @@ def duration(seconds: float) -> str:
     return f"{amount:.0f} {unit}" if amount >= 10 else f"{number(amount)} {unit}"
 
 
+def ago(seconds: float) -> str:
+    """How long ago: ages on the wire are whole seconds, so below one it is "just now"."""
+    return "just now" if seconds < 1 else f"{duration(seconds)} ago"
+
+
 def text(x: float, y: float, content: object, *, kind: str = "", anchor: str = "", turn: float = 0, size: float = 0) -> str:
     """One line of text at its baseline; `kind` is a class of the style sheet: soft, mono, bold, halo."""
     attributes = f' class="{kind}"' if kind else ""
@@ -84,11 +89,11 @@ def group(parts: Iterable[str], attributes: str) -> str:
 
 # --- marks ------------------------------------------------------------------------------------------------------------
 
-SHAPES = ("disc", "ring", "cross", "square", "box", "diamond", "triangle", "star")
-
-
 def mark(shape: str, x: float, y: float, r: float, colour: str, tip: str = "") -> str:
-    """One mark of radius `r` around a point; `tip` is shown when the pointer rests on it."""
+    """One mark of radius `r` around a point; `tip` is shown when the pointer rests on it.
+
+    `shape` is disc, ring, square, box (a hollow square), cross, diamond, triangle or star.
+    """
     inner = f"<title>{safe(tip)}</title>" if tip else ""
     if shape in {"disc", "ring"}:
         paint = f'fill="{colour}"' if shape == "disc" else f'class="hollow" stroke="{colour}" stroke-width="{number(max(1.0, r / 2.5))}"'

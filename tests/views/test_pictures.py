@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from p2pnb.views import pictures, svg
-from p2pnb.views.svg import duration
+from p2pnb.views.svg import ago, duration
 from p2pnb.views.trie import layout
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -234,6 +234,7 @@ def test_ticks_are_round_and_few(span: float) -> None:
 def test_durations() -> None:
     shown = [duration(seconds) for seconds in (0.0004, 0.0123, 3.44, 59.0, 300.0, 9_000.0, 86_400.0)]
     assert shown == ["0.4 ms", "12 ms", "3.4 s", "59 s", "5 min", "2.5 h", "24 h"]
+    assert [ago(seconds) for seconds in (0, 61)] == ["just now", "1 min ago"]
 
 
 def test_labels_keep_apart() -> None:
