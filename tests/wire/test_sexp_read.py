@@ -96,7 +96,7 @@ READ: list[tuple[bytes, Any]] = [
 REFUSED = [
     # not one datum; dots out of place
     *rb"#t#f 1) ) ( (a #(a (() ' (') (a] . (.) '.".split(),
-    *[b"", b" ", b"1 2", b"(a . b", b"a b", b"() ()", b"(. a)", b"(a .)", b"(a . )", b"(a . b c)", b"(a . . b)", b"(a . b . c)", b"#(a . b)"],
+    *[b"", b" ", b"1 2", b"(a . b", b"a b", b"() ()", b"(. a)", b"(a .)", b"(a . )", b"(a . b c)", b"(a . b . c)", b"#(a . b)"],
     # numbers that are not exact integers, and integers that are too long
     *rb"1.0 1. .5 -.5 1e5 1E+5 1s2 1f5 1d5 1l5 1# 1#.# +inf.0 -INF.0 +nan.0 +i -1i 1+i 1+2i 1@2 +inf.0i 1/3 1/0 0/0 1#/2 1e400".split(),
     *rb"#i5 #e1.5 #xg #b2 #o8 #x #d #e#e1 #e#x#e1 #x1/2 #x_1".split(),
