@@ -1,0 +1,25 @@
+"""What tests of whole clusters share: running one, and the networks to run it on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from p2pnb import Cluster
+
+NETWORKS: list[dict[str, Any]] = [{"network": "tcp"}, {"network": "memory"}, {"network": "memory", "encryption": False}]
+each_network = pytest.mark.parametrize("options", NETWORKS, ids=["tcp", "memory", "plain"])
+
+
+def on(test: Callable[[Cluster], Awaitable[None]], n: int = 12, **options: Any) -> None:
+    """Runs `test` with a cluster, and holds that it leaves no error behind."""
+
+    async def whole() -> None:
+        async with Cluster.launch(n, **{"seed": 5, **options}) as cluster:
+            await test(cluster)
+        assert not cluster.errors
+
+    asyncio.run(whole())
