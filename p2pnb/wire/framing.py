@@ -57,7 +57,7 @@ class Deframer:
                 start += SIZE_PREFIX
             if len(buffer) - start < size:
                 break
-            texts.append(bytes(buffer[start : start + size]))
+            texts.append(bytes(memoryview(buffer)[start : start + size]))
             start += size
             size = 0
         del buffer[:start]
