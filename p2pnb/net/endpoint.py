@@ -24,6 +24,7 @@ from typing import Any
 from p2pnb import spec
 from p2pnb.address import is_dialable
 from p2pnb.errors import PeerUnreachable
+from p2pnb.net import reasons
 from p2pnb.net.carrier import Address, Carrier, Listener
 from p2pnb.net.contract import Lost, Received
 from p2pnb.net.link import Link
@@ -34,24 +35,6 @@ from p2pnb.wire.noise import StaticKey
 from p2pnb.wire.sexp import dumps
 
 STALL_TIMEOUT = 4.5  # seconds: a reader that took nothing for so long, or up to twice that, is reset
-
-_WHY = {
-    "refused": "nothing listens at {address}: is the port right, and does its node still run?",
-    "timeout": "no answer from {address} within {seconds:g} s: a firewall, wifi that isolates its guests, or a node that hangs",
-    "not-a-peer": "whatever listens at {address} does not speak this protocol, or ended the connection while being greeted",
-    "other-network": "{address} is in a network of another name: use the same name on both sides (this one's is {network!r})",
-    "wrong-uid": "{address} is another peer than the one that was expected there{detail}",
-    "self": "{address} is this very peer",
-    "closed": "this peer was closed, it can reach nobody",
-    "unreachable": "{address} cannot be reached from here{detail}",
-}
-# what the end of a link that was never open means to whoever dialled
-_MEANS = {"own-key": "self", "hung up": "not-a-peer", "reset": "not-a-peer", "evicted": "unreachable", "cut": "unreachable"}
-_LISTENING = {
-    errno.EADDRINUSE: "{port} on {ip} is in use: close what uses it, choose another port, or take port=0 for any that is free",
-    errno.EADDRNOTAVAIL: "{port} cannot be opened: {ip} is not an address of this machine",
-    errno.EACCES: "{port} on {ip} needs privileges: choose one above 1023",
-}
 
 
 class Dial:
@@ -129,9 +112,7 @@ class Endpoint:
             except OSError as error:
                 if error.errno == errno.EADDRINUSE and port != self._ports[-1]:
                     continue
-                which = f"port {port}" if len(self._ports) == 1 else f"every port from {self._ports[0]} to {port}"
-                text = _LISTENING.get(error.errno or 0)
-                raise OSError(error.errno, text.replace("{port}", which).replace("{ip}", self.ip) if text else str(error)) from None
+                raise reasons.not_listening(error, self.ip, self._ports) from None
             self.port = self._listener.port
             return
 
@@ -247,9 +228,7 @@ class Endpoint:
         return link
 
     def _unreachable(self, reason: str, ip: str, port: int, detail: str = "") -> PeerUnreachable:
-        address = f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
-        why = _WHY[reason].format(address=address, seconds=self.handshake_timeout, network=self.network, detail=detail)
-        return PeerUnreachable(why, reason)
+        return reasons.unreachable(reason, ip, port, self.network, self.handshake_timeout, detail)
 
     # --- what links tell --------------------------------------------------------------------------------------------------
 
@@ -304,11 +283,10 @@ class Endpoint:
             self.arrived(Lost(link))
         elif link.dial is not None:
             self._dials.pop((link.ip, link.port), None)
-            reason = _MEANS.get(link.reason, link.reason)
             detail = detail or (f": {short(link.uid)}" if link.uid is not None else "")
             for future, _ in link.dial.waiting:
                 if not future.done():
-                    future.set_exception(self._unreachable(reason, link.ip, link.port, detail))
+                    future.set_exception(self._unreachable(link.reason, link.ip, link.port, detail))
             link.dial = None
 
     def arrived(self, item: Received | Lost) -> None:

@@ -11,35 +11,24 @@ It decides when a connection has to end; it never decides whom to talk to (the e
 A RETIRED link still carries replies and whatever the other end asks; we ask nothing new on it, and end it in order as soon as
 nobody owes anything. FROZEN is no state of the protocol: it is a cable pulled out, for experiments.
 
-What is counted, and what happens (numbers in `spec`):
-
-- requests received and not yet answered: more than 16 when one is read: reset;
-- a message that is no request while we have asked nothing: reset;
-- bytes received and not yet taken by the peer: more than 2 MB, and the replies that we asked for: reset. Reading is never paused;
-- bytes written and not yet taken by the other end: more than 2 MB: reset; a byte that waited for 4.5 to 9 s: reset;
-- requests sent and not yet answered: while 16, or 2 MB of them, are out, there is no `room` for another. So an honest peer never
-  runs into its neighbour's limits;
-- requests received while replies are still leaving wait in `parked`: whoever asks for much and reads slowly waits for himself.
-
 Every violation is answered with a reset and silence, here and nowhere else.
 """
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from p2pnb import spec
 from p2pnb.errors import LocalProtocolError, PeerUnreachable, ProtocolError
-from p2pnb.net.carrier import BIG, TICK, Transport
+from p2pnb.net import reasons
+from p2pnb.net.accounts import Accounts
+from p2pnb.net.carrier import BIG, TICK
 from p2pnb.net.contract import Received
 from p2pnb.wire.channel import Channel
 from p2pnb.wire.messages import is_request
-from p2pnb.wire.noise import HandshakeError
-from p2pnb.wire.sexp import SexpError, loads
+from p2pnb.wire.sexp import loads
 
 if TYPE_CHECKING:
     from p2pnb.net.endpoint import Dial, Endpoint
@@ -47,48 +36,36 @@ if TYPE_CHECKING:
 log = logging.getLogger("p2pnb.net")
 
 OPENING, OPEN, RETIRED, CLOSED = range(4)
-CROWDED = spec.MAX_QUEUED - spec.MAX_MESSAGE - BIG  # bytes leaving from which on there is no place for another full reply
 FAREWELL = 1.0  # seconds that a retired link is kept for what is already on its way
 LONG_FAREWELL = 2 * spec.REQUEST_TIMEOUT  # seconds after which it ends even if somebody keeps it busy
 
 
-class Link(asyncio.Protocol):
+class Link(Accounts):
     """One connection; see `contract.Link` for what a peer sees of it."""
 
     __slots__ = (
-        "_asked",
         "_backlog",
         "_channel",
         "_due",
         "_endpoint",
         "_finished",
-        "_mark",
-        "_mark_at",
-        "_outbox",
-        "_parked",
-        "_room",
         "_since",
         "_state",
-        "_transport",
-        "_unanswered",
-        "_written",
         "clean",
         "dial",
         "frozen",
         "ip",
-        "last_sent",
         "listens",
         "outbound",
         "port",
-        "queued",
         "reason",
         "uid",
     )
 
     def __init__(self, endpoint: Endpoint, channel: Channel, ip: str, port: int, dial: Dial | None = None) -> None:
+        super().__init__()
         self._endpoint = endpoint
         self._channel = channel
-        self._transport: Transport | None = None
         self._state = OPENING
         self._since = endpoint.now()  # when its present state began
         self.ip, self.port = ip, port
@@ -99,19 +76,9 @@ class Link(asyncio.Protocol):
         self.clean = False
         self.frozen = False
         self.reason = ""  # why it closed, for the log and for the counters
-        self.last_sent = 0
-        self.queued = 0  # bytes received that the peer has not taken
-        self._unanswered = 0  # requests received
-        self._asked: list[int] = []  # sizes of requests sent, until their replies come
-        self._written = 0  # bytes given to the transport, ever
-        self._mark = -1  # while bytes wait to be taken: how many must be gone at the next check; else -1
-        self._mark_at = 0.0
         self._due = 0.0  # when the sweep looks at it next; 0: not at all
         self._finished = False  # whether the other end finished while big messages still wait for their turn
         self._backlog: deque[bytes] | None = None  # texts received, from the first big one on
-        self._outbox: deque[bytes] | None = None  # texts to send, from the first big one on
-        self._parked: deque[Received] | None = None
-        self._room: list[asyncio.Future[None]] | None = None
 
     def __repr__(self) -> str:
         word = ("opening", "open", "retired", "closed")[self._state]
@@ -141,44 +108,14 @@ class Link(asyncio.Protocol):
     @property
     def idle(self) -> bool:
         """Whether nobody owes anybody anything on it."""
-        return (
-            OPEN <= self._state <= RETIRED
-            and not (self._unanswered or self._asked or self.queued or self._room or self._outbox or self._parked)
-            and self._mark < 0
-        )
+        return OPEN <= self._state <= RETIRED and self.quiet
 
     @property
     def age(self) -> float:
         """Seconds since it was opened (or retired)."""
         return self._endpoint.now() - self._since
 
-    @property
-    def leaving(self) -> int:
-        """Bytes that were sent and not yet taken."""
-        waiting = 0 if self._mark < 0 or self._transport is None else self._transport.get_write_buffer_size()
-        return waiting + (sum(map(len, self._outbox)) if self._outbox else 0)
-
-    @property
-    def crowded(self) -> bool:
-        """Whether requests received on it have to wait until replies have left."""
-        return (self._mark >= 0 or bool(self._outbox)) and self.leaving > CROWDED
-
     # --- sending ----------------------------------------------------------------------------------------------------------
-
-    def has_room(self, size: int) -> bool:
-        """Whether another request of `size` bytes may be sent now."""
-        asked = self._asked
-        if not asked and self._mark < 0 and not self._outbox:
-            return True
-        return len(asked) < spec.MAX_UNANSWERED and sum(asked) + size <= spec.MAX_QUEUED and self.leaving + size <= spec.MAX_QUEUED
-
-    async def room(self) -> None:
-        """Waits until there may be room again: a reply came, bytes were taken, or the link ended."""
-        future = self._endpoint.loop.create_future()
-        if self._room is None:
-            self._room = []
-        self._room.append(future)
-        await future
 
     def send(self, text: bytes, request: bool) -> None:
         """Sends one message. Raises `PeerUnreachable` when the link has ended, `LocalProtocolError` for too large a text."""
@@ -187,15 +124,11 @@ class Link(asyncio.Protocol):
             raise LocalProtocolError(f"a message has at most {spec.MAX_MESSAGE:,} bytes, this one has {len(text):,}")
         if not OPEN <= self._state <= RETIRED:
             raise PeerUnreachable(f"the link to {self.ip}:{self.port} has ended", "lost")
-        if request:
-            self._asked.append(size)
-        elif self._unanswered:
-            self._unanswered -= 1
-        self.last_sent = size
+        self._count_sent(size, request)
         if self.frozen:
             return
         self._endpoint.touch(self)
-        if (self._mark >= 0 or self._outbox) and self.leaving + size > spec.MAX_QUEUED:
+        if self._overflows(size):
             self.fail("outgoing queue")
             raise PeerUnreachable(f"{self.ip}:{self.port} does not read what it is sent", "lost")
         if size > BIG or self._outbox:
@@ -265,7 +198,7 @@ class Link(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
         if self._state != CLOSED and not self._finished:
-            self._end(_reason(error), clean=False, detail=_detail(error))
+            self._end(reasons.of_loss(error), clean=False, detail=reasons.detail_of(error))
         self._endpoint.gone(self)
 
     def pause_writing(self) -> None:
@@ -306,8 +239,7 @@ class Link(asyncio.Protocol):
         """One message arrived: read at once, or in its turn if it is big or others before it wait."""
         if self._state == CLOSED:
             return
-        self.queued += len(text) + spec.SIZE_PREFIX
-        if self.queued > spec.MAX_QUEUED and self.queued > spec.MAX_QUEUED + len(self._asked) * spec.MAX_MESSAGE:
+        if self._count_arrived(len(text) + spec.SIZE_PREFIX):
             self.fail("incoming queue")
         elif self._backlog is not None:
             self._backlog.append(text)
@@ -334,35 +266,16 @@ class Link(asyncio.Protocol):
 
     def _deliver(self, text: bytes) -> None:
         datum = loads(text)
-        if is_request(datum):
-            self._unanswered += 1
-            if self._unanswered > spec.MAX_UNANSWERED:
-                self.fail("unanswered requests")
-                return
-        elif self._asked:
-            del self._asked[0]
-            self._wake()
-        else:
-            self.fail("unasked reply")
+        wrong = self._count_read(is_request(datum))
+        if wrong:
+            self.fail(wrong)
             return
         self._endpoint.arrived(Received(self.ip, self.port, datum, self.uid, self, len(text) + spec.SIZE_PREFIX))
-
-    def park(self, item: Received) -> None:
-        """Keeps a request until the replies that are leaving have left."""
-        if self._parked is None:
-            self._parked = deque()
-        self._parked.append(item)
 
     def _unpark(self) -> None:
         parked, self._parked = self._parked, None
         for item in parked or ():
             self._endpoint.arrived(item)
-
-    def _wake(self) -> None:
-        waiting, self._room = self._room, None
-        for future in waiting or ():
-            if not future.done():
-                future.set_result(None)
 
     # --- endings --------------------------------------------------------------------------------------------------------
 
@@ -380,12 +293,10 @@ class Link(asyncio.Protocol):
         if self._state == OPENING:
             until = self._since + self._endpoint.handshake_timeout
             self.fail("timeout") if until <= soon else self.look_at(until)
-        if self._mark >= 0 and OPEN <= self._state <= RETIRED and not self.frozen and self._transport is not None:
-            if self._mark_at + self._endpoint.stall_timeout <= soon:
-                if self._written - self._transport.get_write_buffer_size() < self._mark:
-                    self.fail("stopped reading")
-                    return
-                self._mark, self._mark_at = self._written, now
+        if self._mark >= 0 and OPEN <= self._state <= RETIRED and not self.frozen:
+            if self._mark_at + self._endpoint.stall_timeout <= soon and self._stalls(now):
+                self.fail("stopped reading")
+                return
             self.look_at(self._mark_at + self._endpoint.stall_timeout)
         if self._state == RETIRED and not self.frozen:
             if (self.idle and self._since + FAREWELL <= soon) or self._since + LONG_FAREWELL <= soon:
@@ -437,7 +348,7 @@ class Link(asyncio.Protocol):
             self._endpoint.gone(self)
 
     def _violated(self, error: ProtocolError) -> None:
-        self.fail(_kind(error, self._state))
+        self.fail(reasons.of_violation(error, self._state == OPENING))
         log.debug("%r broke the protocol: %s", self, error)
 
     def _end(self, reason: str, clean: bool, detail: str = "") -> None:
@@ -450,28 +361,3 @@ class Link(asyncio.Protocol):
         log.debug("%r: %s", self, reason)
         self._wake()
         self._endpoint.ended(self, opened, detail)
-
-
-def _kind(error: ProtocolError, state: int) -> str:
-    """The word under which a violation is counted."""
-    if isinstance(error, HandshakeError):
-        return "hung up" if error.reason == "closed" else error.reason
-    if state == OPENING:
-        return "not-a-peer"
-    return "parse" if isinstance(error, SexpError) else "protocol"
-
-
-def _reason(error: Exception | None) -> str:
-    """The word for a connection that the carrier lost."""
-    if isinstance(error, ConnectionRefusedError):
-        return "refused"
-    if isinstance(error, (ConnectionResetError, BrokenPipeError)) or error is None:
-        return "reset"
-    if isinstance(error, OSError) and error.errno == errno.ETIMEDOUT:
-        return "timeout"
-    return "unreachable"
-
-
-def _detail(error: Exception | None) -> str:
-    """What the operating system says about it."""
-    return f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""

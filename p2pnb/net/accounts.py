@@ -1,0 +1,136 @@
+"""A link's accounts: who owes whom an answer, how much waits on the way, and therefore who may send what.
+
+What is counted, and what happens (numbers in `spec`):
+
+- requests received and not yet answered: more than 16 when one is read: reset;
+- a message that is no request while we have asked nothing: reset;
+- bytes received and not yet taken by the peer: more than 2 MB, and the replies that we asked for: reset. Reading is never paused;
+- bytes written and not yet taken by the other end: more than 2 MB: reset; a byte that waited for 4.5 to 9 s: reset;
+- requests sent and not yet answered: while 16, or 2 MB of them, are out, there is no room for another. So an honest peer never
+  runs into its neighbour's limits;
+- requests received while replies are still leaving are parked: whoever asks for much and reads slowly waits for himself.
+
+This file counts; `link` acts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from p2pnb import spec
+from p2pnb.net.carrier import BIG, Transport
+from p2pnb.net.contract import Received
+
+CROWDED = spec.MAX_QUEUED - spec.MAX_MESSAGE - BIG  # bytes leaving from which on there is no place for another full reply
+
+
+class Accounts(asyncio.Protocol):
+    """What a link counts. A thousand nodes have twelve thousand of them: what is rare is None."""
+
+    __slots__ = (
+        "_asked",
+        "_mark",
+        "_mark_at",
+        "_outbox",
+        "_parked",
+        "_room",
+        "_transport",
+        "_unanswered",
+        "_written",
+        "last_sent",
+        "queued",
+    )
+
+    def __init__(self) -> None:
+        self._transport: Transport | None = None
+        self.last_sent = 0  # bytes of the last message
+        self.queued = 0  # bytes received that the peer has not taken
+        self._unanswered = 0  # requests received
+        self._asked: list[int] = []  # sizes of requests sent, until their replies come
+        self._written = 0  # bytes given to the transport, ever
+        self._mark = -1  # while bytes wait to be taken: how many must be gone at the next check; else -1
+        self._mark_at = 0.0
+        self._outbox: deque[bytes] | None = None  # texts to send, from the first big one on
+        self._parked: deque[Received] | None = None
+        self._room: list[asyncio.Future[None]] | None = None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nobody owes anybody anything."""
+        owed = self._unanswered or self._asked or self.queued or self._room or self._outbox or self._parked
+        return not owed and self._mark < 0
+
+    @property
+    def leaving(self) -> int:
+        """Bytes that were sent and not yet taken."""
+        waiting = 0 if self._mark < 0 or self._transport is None else self._transport.get_write_buffer_size()
+        return waiting + (sum(map(len, self._outbox)) if self._outbox else 0)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether requests received have to wait until replies have left."""
+        return (self._mark >= 0 or bool(self._outbox)) and self.leaving > CROWDED
+
+    def has_room(self, size: int) -> bool:
+        """Whether another request of `size` bytes may be sent now."""
+        asked = self._asked
+        if not asked and self._mark < 0 and not self._outbox:
+            return True
+        return len(asked) < spec.MAX_UNANSWERED and sum(asked) + size <= spec.MAX_QUEUED and self.leaving + size <= spec.MAX_QUEUED
+
+    async def room(self) -> None:
+        """Waits until there may be room again: a reply came, bytes were taken, or the link ended."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._room is None:
+            self._room = []
+        self._room.append(future)
+        await future
+
+    def park(self, item: Received) -> None:
+        """Keeps a request until the replies that are leaving have left."""
+        if self._parked is None:
+            self._parked = deque()
+        self._parked.append(item)
+
+    def _count_sent(self, size: int, request: bool) -> None:
+        self.last_sent = size
+        if request:
+            self._asked.append(size)
+        elif self._unanswered:
+            self._unanswered -= 1
+
+    def _overflows(self, size: int) -> bool:
+        """Whether another message of `size` bytes is more than may wait to leave."""
+        return (self._mark >= 0 or bool(self._outbox)) and self.leaving + size > spec.MAX_QUEUED
+
+    def _count_arrived(self, size: int) -> bool:
+        """Counts a message that arrived; whether it is more than may wait for the peer."""
+        self.queued += size
+        return self.queued > spec.MAX_QUEUED and self.queued > spec.MAX_QUEUED + len(self._asked) * spec.MAX_MESSAGE
+
+    def _count_read(self, request: bool) -> str:
+        """Counts a message that was read; the word for what is wrong with it, if anything is."""
+        if request:
+            self._unanswered += 1
+            return "unanswered requests" if self._unanswered > spec.MAX_UNANSWERED else ""
+        if not self._asked:
+            return "unasked reply"
+        del self._asked[0]
+        if self._room:
+            self._wake()
+        return ""
+
+    def _stalls(self, now: float) -> bool:
+        """Whether none of the bytes that waited at the last mark were taken; sets the next mark."""
+        waiting = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        if self._written - waiting < self._mark:
+            return True
+        self._mark, self._mark_at = self._written, now
+        return False
+
+    def _wake(self) -> None:
+        waiting, self._room = self._room, None
+        for future in waiting or ():
+            if not future.done():
+                future.set_result(None)
