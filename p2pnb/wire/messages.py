@@ -320,6 +320,8 @@ def hello_datum(hello: Hello) -> Any:
 
 def parse_hello(datum: Any) -> Hello:
     """The greeting inside a handshake; elements after the fourth are for later versions and ignored."""
-    if type(datum) is not tuple or len(datum) < 4 or datum[0] != _HELLO or datum[1] != spec.HELLO_VERSION:
+    if type(datum) is not tuple or len(datum) < 4 or type(datum[0]) is not Symbol or type(datum[1]) is not int:
+        raise ProtocolError("not a greeting")
+    if datum[0] != _HELLO or datum[1] != spec.HELLO_VERSION:
         raise ProtocolError("not a greeting of version 1")
     return Hello(_UID(datum[2]), _PORT(datum[3]))
