@@ -186,6 +186,27 @@ def test_another_network_is_refused_with_its_reason(make: Make) -> None:
 
 
 @both_kinds
+def test_nothing_more_is_taken_from_an_end_that_was_refused(make: Make) -> None:
+    """Not even what would have been right from the start."""
+    for wrong in (make(True, "other"), make(True, key=LISTENER)):
+        listener = make(False)
+        answer, _ = listener.receive(wrong.start())
+        with pytest.raises(HandshakeError):
+            wrong.receive(answer)
+        for channel in (listener, wrong):
+            with pytest.raises(ProtocolError):
+                channel.receive(make(True).start())
+            assert not channel.established
+    dialler = make(True)
+    dialler.start()
+    with pytest.raises(HandshakeError):
+        dialler.receive(b"GET / HTTP/1.1\r\n\r\n")
+    with pytest.raises(ProtocolError):
+        dialler.receive(make(False).receive(make(True).start())[0])
+    assert not dialler.established
+
+
+@both_kinds
 def test_our_own_key_is_refused(make: Make) -> None:
     """By the end that dialled, so a peer that dials itself learns it."""
     dialler, listener = make(True, key=DIALLER), make(False, key=DIALLER)

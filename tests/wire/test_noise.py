@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nacl.bindings import crypto_aead_chacha20poly1305_ietf_encrypt
 from noise.connection import Keypair, NoiseConnection
 
 from p2pnb.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
@@ -322,8 +323,9 @@ def test_the_last_nonce_is_never_used() -> None:
     assert recv.open(send.seal(b"the last")) == b"the last"
     with pytest.raises(LocalProtocolError, match="renew"):
         send.seal(b"one too many")
+    sealed = crypto_aead_chacha20poly1305_ietf_encrypt(b"one too many", None, bytes(4) + b"\xff" * 8, bytes(32))
     with pytest.raises(RemoteProtocolError):
-        recv.open(bytes(40))
+        recv.open(sealed)
     assert (send.count, recv.count) == (LAST_NONCE, LAST_NONCE)
 
 
