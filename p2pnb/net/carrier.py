@@ -70,15 +70,20 @@ class Swept(Protocol):
 
 
 class Sweep:
-    """One timer for everybody."""
+    """One timer for everybody.
 
-    __slots__ = ("_loop", "_next", "_ticks", "_timer")
+    A timer that fires late means that the whole loop was held up, and that what everybody waits for may long be there: once
+    more around the loop, and only then is anybody judged.
+    """
+
+    __slots__ = ("_late", "_loop", "_next", "_ticks", "_timer")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._ticks: dict[int, list[Swept]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._next = 0
+        self._late = False  # whether the timer came late and everybody was given one more tick
 
     def at(self, when: float, what: Swept) -> None:
         """Has `what.check(now)` called in the TICK seconds before `when` (or a TICK from now, if that is later)."""
@@ -98,10 +103,15 @@ class Sweep:
         self._timer = self._loop.call_at(tick * TICK, self._fire)
 
     def _fire(self) -> None:
-        self._timer = None
         now = self._loop.time()
-        for what in self._ticks.pop(self._next, ()):
-            what.check(now)
+        if now > (self._next + 1) * TICK and not self._late:
+            self._late = True
+            self._timer = self._loop.call_later(TICK, self._fire)
+            return
+        self._timer, self._late = None, False
+        for tick in sorted(tick for tick in self._ticks if tick * TICK <= now):
+            for what in self._ticks.pop(tick):
+                what.check(now)
         if self._ticks and self._timer is None:
             self._arm(min(self._ticks))
 

@@ -164,7 +164,6 @@ class Endpoint:
         via = link if link is not None else self._link_to(ip, port, uid)
         if via is None:
             via = await self._dialled(ip, port, uid)
-            via = via if via.usable else self._by_uid.get(via.uid or 0, via)
         while request and not via.closed and not via.has_room(len(text) + spec.SIZE_PREFIX):
             await via.room()
         via.send(text, request)

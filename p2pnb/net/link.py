@@ -92,10 +92,11 @@ class Link(Accounts):
 
     @property
     def usable(self) -> bool:
-        """Whether new requests may be sent on it."""
+        """Whether new requests may be sent on it. One that is due for renewal retires here, unless only the other end can dial."""
         if self._state != OPEN:
             return False
-        if self._channel.records > spec.RENEW_AFTER_RECORDS or self._endpoint.now() - self._since > spec.RENEW_AFTER_SECONDS:
+        old = self._endpoint.now() - self._since > spec.RENEW_AFTER_SECONDS or self._channel.records > spec.RENEW_AFTER_RECORDS
+        if old and self.listens:
             self.retire()
             return False
         return True

@@ -203,7 +203,12 @@ class MemoryTransport:
             self._state = GONE
             self.inward.held = self._frozen = False
             self.inward.run()
+            if self.inward.writer is None or self.inward.writer.is_gone():
+                self._network.forget(self.inward, self.outward)
             self._network.loop.call_soon(self.protocol.connection_lost, error)
+
+    def is_gone(self) -> bool:
+        return self._state == GONE
 
     def is_closing(self) -> bool:
         return self._state != OPEN
@@ -258,6 +263,11 @@ class MemoryNetwork(Carrier):
         stuck, self.stuck = self.stuck, {}
         for pipe in stuck:
             pipe.retry()
+
+    def forget(self, *pipes: Pipe) -> None:
+        """Nobody is left at either end of these."""
+        for pipe in pipes:
+            self.stuck.pop(pipe, None)
 
     def wire(self, pair: Pair) -> Condition:
         """How the wire between two nodes is now."""

@@ -41,6 +41,25 @@ def test_everybody_is_looked_at_in_time_by_one_timer(jump: Any, seed: int) -> No
     jump(test())
 
 
+def test_whoever_was_held_up_with_everybody_else_is_given_another_moment(jump: Any) -> None:
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        sweep = Sweep(loop)
+        waiting = [Watched() for _ in range(5)]
+        for number, watched in enumerate(waiting):
+            sweep.at(loop.time() + 1 + number, watched)
+        loop.clock += 60  # something held the loop up
+        await asyncio.sleep(TICK / 2)
+        assert not any(watched.seen for watched in waiting), "what they wait for may be there, unread"
+        await asyncio.sleep(TICK)
+        assert all(len(watched.seen) == 1 for watched in waiting)
+        sweep.at(loop.time() + 1, last := Watched())
+        await asyncio.sleep(1)
+        assert len(last.seen) == 1
+
+    jump(test())
+
+
 def test_turns_are_taken_one_at_a_time(jump: Any) -> None:
     async def test() -> None:
         loop = asyncio.get_running_loop()

@@ -308,6 +308,23 @@ def test_an_old_link_is_renewed(world: Any, monkeypatch: pytest.MonkeyPatch, why
     world.run(test)
 
 
+def test_only_the_end_that_can_dial_renews(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        client, b = world.endpoint(listen=False), await world.node()
+        await client.open()
+        link = await client.send(b.ip, b.port, (IAM, 1), uid=b.uid)
+        await world.take(b, 1)
+        monkeypatch.setattr(spec, "RENEW_AFTER_SECONDS", -1.0)
+        assert b.send("127.0.0.1", 9, (IAM, 2), uid=client.uid).uid == client.uid
+        assert (await world.take(client, 1))[0].link is link
+        sending = client.send(b.ip, b.port, (IAM, 3), uid=b.uid)
+        assert inspect.iscoroutine(sending)
+        monkeypatch.undo()
+        assert await sending is not link
+
+    world.run(test)
+
+
 def test_recv_has_one_reader_and_loses_nothing_when_cancelled(world: Any) -> None:
     async def test() -> None:
         a, b = await world.nodes(2)

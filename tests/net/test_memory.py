@@ -93,6 +93,7 @@ def test_with_everything_lost_nothing_ever_arrives(memory: Any) -> None:
         assert error.value.reason == "timeout"
         assert 4.5 <= now() - begun <= 5.0
         assert not b.counters
+        assert not a.carrier.stuck, "nobody keeps what nobody waits for"
 
     memory.run(test)
 
