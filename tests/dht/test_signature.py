@@ -142,6 +142,15 @@ def test_other_sizes_never_hold(size: int) -> None:
     assert not verify(PUBLIC, made, **{**ENTRY, "value": bytes(size)})
 
 
+def test_sizes_are_not_left_to_libsodium() -> None:
+    """It takes as many bytes as it needs, and would not notice where the signature ends or that a key goes on."""
+    made, message = sign(SEED, **ENTRY), signed_bytes(ENTRY["network"], PUBLIC, ENTRY["key"], ENTRY["sequence"], ENTRY["value"])
+    assert holds(PUBLIC, made, message)
+    assert not holds(PUBLIC, made + message[:5], message[5:])
+    assert not holds(PUBLIC, made[:60], made[60:] + message)
+    assert not holds(PUBLIC + b"x", made, message)
+
+
 @pytest.mark.parametrize("change", [{"sequence": -1}, {"sequence": 2**63}, {"key": -1}, {"key": 2**256}])
 def test_numbers_out_of_range(change: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="sequence number"):

@@ -185,9 +185,11 @@ def test_keys_of_another_size_are_refused(size: int) -> None:
         pair_of(1).exchange(bytes(range(9, 9 + size)))
 
 
-def test_a_number_is_no_key() -> None:
+@pytest.mark.parametrize("make", [KeyPair, StaticKey, KeyPair.from_seed, StaticKey.from_seed])
+def test_a_number_is_no_key(make: Any) -> None:
+    """`bytes(32)` are 32 zeros: a key that everybody has."""
     with pytest.raises(TypeError):
-        KeyPair.from_seed(32)  # type: ignore[arg-type]
+        make(32)
 
 
 # --- the handshake ----------------------------------------------------------------------------------------------------
