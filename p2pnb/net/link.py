@@ -21,7 +21,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from p2pnb import spec
-from p2pnb.errors import LocalProtocolError, PeerUnreachable, ProtocolError
+from p2pnb.errors import PeerUnreachable, ProtocolError
 from p2pnb.net import reasons
 from p2pnb.net.accounts import Accounts
 from p2pnb.net.carrier import BIG, TICK
@@ -119,10 +119,8 @@ class Link(Accounts):
     # --- sending ----------------------------------------------------------------------------------------------------------
 
     def send(self, text: bytes, request: bool) -> None:
-        """Sends one message. Raises `PeerUnreachable` when the link has ended, `LocalProtocolError` for too large a text."""
+        """Sends one message (at most 1,000,000 bytes of text). Raises `PeerUnreachable` when the link has ended."""
         size = len(text) + spec.SIZE_PREFIX
-        if size > spec.MAX_MESSAGE + spec.SIZE_PREFIX:
-            raise LocalProtocolError(f"a message has at most {spec.MAX_MESSAGE:,} bytes, this one has {len(text):,}")
         if not OPEN <= self._state <= RETIRED:
             raise PeerUnreachable(f"the link to {self.ip}:{self.port} has ended", "lost")
         self._count_sent(size, request)

@@ -286,6 +286,68 @@ def test_big_replies_to_a_pipeline_wait_for_one_another(world: Any) -> None:
     world.run(test)
 
 
+def test_what_came_before_the_end_is_read_before_the_end_is_told(world: Any) -> None:
+    async def test() -> None:
+        b = await world.node()
+        raw = await world.greeted(b)
+        raw.say(*[(REF, number, "x" * 100_000) for number in range(4)])
+        raw.transport.close()
+        items = await world.take(b, 4)
+        assert [item.payload[1] for item in items] == [0, 1, 2, 3]
+        assert (await world.loss(b)) is items[0].link
+        assert items[0].link.clean
+
+    world.run(test)
+
+
+def test_a_big_message_that_cannot_be_read_resets_even_after_its_turn_came_late(world: Any) -> None:
+    async def test() -> None:
+        b = await world.node()
+        raw = await world.greeted(b)
+        raw.say((REF, 0, "x" * 100_000))
+        raw.say_text(b"(" * 100_000)
+        raw.say((REF, 1))
+        assert len(await world.take(b, 1)) == 1
+        assert not (await world.loss(b)).clean
+        assert b.counters["parse"] == 1
+
+    world.run(test)
+
+
+def test_more_replies_than_may_wait_to_leave(world: Any) -> None:
+    """Replies that were put off and come all at once: what the asker could not know of him, nor the peer of the link."""
+
+    async def test() -> None:
+        a, b = await world.nodes(2)
+        link = await a.send(b.ip, b.port, (REF, 0), uid=b.uid)
+        for number in range(1, 4):
+            a.send(b.ip, b.port, (REF, number), link=link)
+        items = await world.take(b, 4)
+        big = written(filling(spec.MAX_MESSAGE - 100, WELCOME))
+        for item in items[:2]:
+            b.send(item.ip, item.port, big, link=item.link)
+        with pytest.raises(PeerUnreachable) as error:
+            b.send(items[2].ip, items[2].port, big, link=items[2].link)
+        assert error.value.reason == "lost"
+        assert b.counters["outgoing queue"] == 1
+        assert (await world.loss(a)) is link
+
+    world.run(test)
+
+
+def test_a_retired_link_that_is_kept_busy_ends_anyway(memory: Any) -> None:
+    async def test() -> None:
+        b, key = await memory.node(), memory.key()
+        first = await memory.greeted(b, identity=key)
+        first.say((REF, 0))
+        await memory.greeted(b, identity=key)
+        begun = asyncio.get_running_loop().time()
+        await memory.until(lambda: first.eof)
+        assert 9 < asyncio.get_running_loop().time() - begun < 11
+
+    memory.run(test)
+
+
 @pytest.mark.parametrize("why", ["an hour", "2^20 records"])
 def test_an_old_link_is_renewed(world: Any, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
     async def test() -> None:

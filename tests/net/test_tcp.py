@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from p2pnb.errors import PeerUnreachable
-from p2pnb.net.tcp import TcpCarrier
+from p2pnb.net.tcp import Stream, TcpCarrier
 from p2pnb.wire.sexp import Symbol
 
 resource = pytest.importorskip("resource")
@@ -208,5 +208,96 @@ def test_a_port_whose_connections_are_being_forgotten_can_be_opened_again(tcp: A
         await b.close()  # it finished first: the kernel remembers the connection for a minute
         again = await tcp.node(port=port)
         await exchange(tcp, a, again)
+
+    tcp.run(test)
+
+
+class Scripted:
+    """A socket whose `send` does what the test says, first; everything else is the real one's."""
+
+    def __init__(self, sock: socket.socket, script: list[Any]) -> None:
+        self._real = sock
+        self._script = script
+
+    def send(self, data: Any) -> int:
+        step = self._script.pop(0) if self._script else len(data)
+        if isinstance(step, Exception):
+            raise step
+        return self._real.send(data[:step])
+
+    def getsockopt(self, *what: int) -> int:
+        return self._script.pop(0) if what == (socket.SOL_SOCKET, socket.SO_ERROR) else self._real.getsockopt(*what)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+class Noting(asyncio.Protocol):
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    def pause_writing(self) -> None:
+        self.calls.append("pause")
+
+    def resume_writing(self) -> None:
+        self.calls.append("resume")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.calls.append(error.errno if isinstance(error, OSError) else error)
+
+
+@pytest.mark.parametrize(
+    ("script", "calls", "arrived"),
+    [
+        ([], [], b"onetwothree"),
+        ([BlockingIOError(), 2, BlockingIOError(), 1], ["pause", "resume"], b"onetwothree"),
+        ([OSError(errno.ENOTCONN, ""), 0], ["pause", "resume"], b"onetwothree"),  # so some systems say "still connecting"
+        ([OSError(errno.ENOTCONN, ""), errno.ECONNREFUSED], [errno.ECONNREFUSED], b""),
+        ([2, BrokenPipeError(errno.EPIPE, "")], ["pause", errno.EPIPE], b"on"),
+    ],
+)
+def test_what_the_kernel_does_not_take_at_once_is_kept(tcp: Any, script: list[Any], calls: list[Any], arrived: bytes) -> None:
+    async def test() -> None:
+        here, there = socket.socketpair()
+        for sock in (here, there):
+            sock.setblocking(False)
+        noting = Noting()
+        stream = Stream(tcp.carrier, Scripted(here, script), noting)  # type: ignore[arg-type]
+        stream.start()
+        for word in (b"one", b"two", b"three"):
+            stream.write(word)
+        await tcp.settled()
+        assert stream.get_write_buffer_size() == 0
+        assert (there.recv(100) if arrived else b"") == arrived
+        assert noting.calls == calls
+        assert (stream.get_extra_info("peername") is None) == stream.is_closing()
+        stream.abort()
+        stream.abort()
+        stream.close()
+        stream.write(b"more")
+        await tcp.settled()
+        assert len(noting.calls) == len(calls) + (0 if calls and isinstance(calls[-1], int) else 1)
+        there.close()
+
+    tcp.run(test)
+
+
+def test_a_mistake_of_ours_ends_one_connection_and_is_reported(tcp: Any) -> None:
+    class Broken(Noting):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            raise ZeroDivisionError
+
+    async def test() -> None:
+        made: list[Broken] = []
+        listener = tcp.carrier.listen(lambda ip, port: made.append(Broken()) or made[-1], "127.0.0.1", 0)
+        with socket.create_connection(("127.0.0.1", listener.port)) as sock:
+            sock.sendall(b"x")
+            await tcp.until(lambda: made and made[0].calls)
+        listener.close()
+        assert [type(context["exception"]) for context in tcp.unhandled] == [ZeroDivisionError]
+        tcp.unhandled.clear()
 
     tcp.run(test)
