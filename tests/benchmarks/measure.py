@@ -60,7 +60,7 @@ class System(Protocol):
 
     async def get(self, node: int, key: Any) -> bytes | None: ...
 
-    def holders(self) -> dict[Any, set[int]]:
+    async def holders(self) -> dict[Any, set[int]]:
         """Which nodes hold a copy, for each key."""
 
     async def kill(self, fraction: float, silent: bool) -> None: ...
@@ -225,7 +225,7 @@ async def operations(net: System, n: int, silent: bool = False) -> Figures:
 
 async def disaster(net: System, records: list[tuple[Any, bytes]], silent: bool, rng: random.Random) -> Figures:
     """What gets cost in the instant after a part of the nodes stopped, and how many failed that a survivor could answer."""
-    holders = net.holders()
+    holders = await net.holders()
     copies = [len(holders.get(key, ())) for key, _ in records]
     await net.kill(KILLED, silent)
     live = set(net.live())
@@ -266,7 +266,7 @@ async def large(net: System, n: int) -> Figures:
                 return {"large_arrived": False, "large_error": "not taken" if keys[-1] is None else "not found"}
     except Exception as error:  # whatever a system does instead is its answer
         return {"large_arrived": False, "large_error": f"{type(error).__name__}: {error}"[:100]}
-    holders = net.holders()
+    holders = await net.holders()
     return {
         "large_arrived": True,
         "large_s": percentile(took, 0.5),
@@ -315,11 +315,11 @@ def main() -> None:
     chosen = parser.parse_args()
     logging.getLogger().addHandler(logging.NullHandler())  # counted, where that is the work; never printed
 
-    async def measured() -> Figures:
-        return await WORKS[chosen.work](system(chosen.system), chosen.nodes)
+    async def measured() -> None:
+        print(json.dumps(await WORKS[chosen.work](system(chosen.system), chosen.nodes)), flush=True)
+        os._exit(0)  # some systems leave threads behind that never end, and call back to the last
 
-    print(json.dumps(asyncio.run(measured())), flush=True)
-    os._exit(0)  # some systems leave threads behind that never end
+    asyncio.run(measured())
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class P2pnb:
         except P2PError:
             return None
 
-    def holders(self) -> dict[Key, set[int]]:
+    async def holders(self) -> dict[Key, set[int]]:
         held = self.cluster.values().reset_index()
         return {Key(key): set(rows) for key, rows in held.groupby("key")["node"]}
 

@@ -20,7 +20,7 @@ from measure import Work
 
 LOOPBACK = "127.0.0.1"
 JOINED = 8  # good contacts: what OpenDHT keeps in a bucket
-JOIN_SECONDS, LOOKS_EVERY = 30.0, 0.05
+JOIN_SECONDS, QUIET_SECONDS, LOOKS_EVERY = 30.0, 10.0, 0.05
 MOST_JOINED = 0.95  # OpenDHT tries again after ten seconds for the few whose first request went unanswered
 
 
@@ -63,7 +63,7 @@ class Kademlia:
         found: bytes | None = await self.servers[node].get(key)
         return found
 
-    def holders(self) -> dict[str, set[int]]:
+    async def holders(self) -> dict[str, set[int]]:
         found: dict[str, set[int]] = {}
         for node, server in enumerate(self.servers):
             for _, value in server.storage:
@@ -87,11 +87,16 @@ class Kademlia:
 
 
 class OpenDht:
-    """`opendht.DhtRunner`: a thread of C++ for each node; its callbacks are handed over to this event loop."""
+    """`opendht.DhtRunner`: a thread of C++ for each node; its callbacks are handed over to this event loop.
+
+    Its binding holds Python's lock while it waits for a node's own, and a node holds its own while it calls back: to look
+    at tables or to stop a node with callbacks still to come would freeze the process. So both wait for quiet.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[opendht.DhtRunner] = []
         self.dead: set[int] = set()
+        self.under_way = 0
         self.rng = random.Random(1)
 
     async def launch(self, n: int) -> None:
@@ -123,32 +128,42 @@ class OpenDht:
     async def put(self, node: int, value: bytes) -> str | None:
         key = opendht.InfoHash.get(value.hex())
         settled, settle = self.settling()
-        self.nodes[node].put(key, opendht.Value(value), lambda ok, _nodes: settle(ok))
+        self.nodes[node].put(key, opendht.Value(value), lambda ok, _nodes: settle(ok, True))
         return str(key) if await settled else None
 
     async def get(self, node: int, key: str) -> bytes | None:
         settled, settle = self.settling()
 
         def found(value: opendht.Value) -> bool:
-            settle(value.data)
+            settle(value.data, False)
             return False  # the first is enough
 
-        self.nodes[node].get(opendht.InfoHash(key.encode()), found, lambda _ok, _nodes: settle(None))
+        self.nodes[node].get(opendht.InfoHash(key.encode()), found, lambda _ok, _nodes: settle(None, True))
         value: bytes | None = await settled
         return value
 
-    @staticmethod
-    def settling() -> tuple[asyncio.Future[Any], Callable[[Any], None]]:
-        """A future, and how another thread settles it; only the first time counts."""
+    def settling(self) -> tuple[asyncio.Future[Any], Callable[[Any, bool], None]]:
+        """A future, and how another thread settles it: with the result, of which the first counts, and whether it was the last."""
         loop = asyncio.get_running_loop()
         future = loop.create_future()
+        self.under_way += 1
 
-        def settle(result: Any) -> None:
-            loop.call_soon_threadsafe(lambda: future.done() or future.set_result(result))
+        def settled(result: Any, last: bool) -> None:
+            self.under_way -= last
+            if not future.done():
+                future.set_result(result)
 
-        return future, settle
+        return future, lambda result, last: loop.call_soon_threadsafe(settled, result, last)
 
-    def holders(self) -> dict[str, set[int]]:
+    async def quiet(self) -> None:
+        for _ in range(int(QUIET_SECONDS / LOOKS_EVERY)):
+            if not self.under_way:
+                break
+            await asyncio.sleep(LOOKS_EVERY)
+        await asyncio.sleep(LOOKS_EVERY)  # for the last callback to return
+
+    async def holders(self) -> dict[str, set[int]]:
+        await self.quiet()
         found: dict[str, set[int]] = {}
         for position, node in enumerate(self.nodes):
             for line in node.getStorageLog().splitlines():
@@ -161,6 +176,7 @@ class OpenDht:
         await self.stop(self.dead)
 
     async def stop(self, positions: set[int]) -> None:
+        await self.quiet()
         with ThreadPoolExecutor(16) as pool:
             await asyncio.gather(*[asyncio.get_running_loop().run_in_executor(pool, self.nodes[each].join) for each in positions])
 
