@@ -22,7 +22,7 @@ from p2pnb.net.memory import MemoryNetwork
 from p2pnb.net.tcp import TcpCarrier
 from p2pnb.wire.channel import Channel, NoiseChannel, PlainChannel
 from p2pnb.wire.noise import StaticKey
-from p2pnb.wire.sexp import dumps, loads
+from p2pnb.wire.sexp import Symbol, dumps, loads
 
 
 class _JumpSelector(selectors.SelectSelector):
@@ -183,6 +183,12 @@ class World:
             asyncio.get_running_loop().remove_reader(raw.transport.get_extra_info("socket").fileno())
         else:
             raw.transport.inward.held = True
+
+    def filling(self, size: int, head: str = "set") -> Any:
+        """A datum whose text has exactly `size` bytes."""
+        datum = (Symbol(head), "x" * (size - len(dumps((Symbol(head), "")))))
+        assert len(dumps(datum)) == size
+        return datum
 
     async def until(self, condition: Callable[[], Any], seconds: float = 20.0) -> None:
         """Lets the loop run until something is so."""

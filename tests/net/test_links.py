@@ -1,4 +1,4 @@
-"""Conformance: what every carrier's links do. Order, sizes, limits, ends, renewal; the same for TCP and for memory."""
+"""Conformance: what every carrier's links do. Order, sizes, ends, renewal; the same for TCP and for memory."""
 
 from __future__ import annotations
 
@@ -11,16 +11,9 @@ import pytest
 from p2pnb import spec
 from p2pnb.errors import LocalProtocolError, PeerUnreachable
 from p2pnb.net.contract import Lost, Received
-from p2pnb.wire.sexp import Symbol, dumps, written
+from p2pnb.wire.sexp import Symbol, dumps
 
 IAM, PEERS, REF, SET, WELCOME, PEER = map(Symbol, ("iam", "peers", "ref", "set", "welcome", "peer"))
-
-
-def filling(size: int, head: Symbol = SET) -> Any:
-    """A datum whose text has exactly `size` bytes."""
-    datum = (head, "x" * (size - len(dumps((head, "")))))
-    assert len(dumps(datum)) == size
-    return datum
 
 
 def test_a_message_and_its_reply(world: Any) -> None:
@@ -71,7 +64,7 @@ def test_everything_arrives_in_order(world: Any) -> None:
 def test_a_message_of_exactly_the_limit(world: Any) -> None:
     async def test() -> None:
         a, b = await world.nodes(2)
-        link = await a.send(b.ip, b.port, filling(spec.MAX_MESSAGE), uid=b.uid)
+        link = await a.send(b.ip, b.port, world.filling(spec.MAX_MESSAGE), uid=b.uid)
         assert link.last_sent == spec.MAX_MESSAGE + 4
         (item,) = await world.take(b, 1)
         assert item.size == spec.MAX_MESSAGE + 4
@@ -99,7 +92,7 @@ def test_other_work_goes_on_between_big_messages(world: Any) -> None:
 
         turn()
         for each, link in zip(senders, links, strict=True):
-            each.send(receiver.ip, receiver.port, filling(900_000), link=link)
+            each.send(receiver.ip, receiver.port, world.filling(900_000), link=link)
         await world.take(receiver, 4)
         running = False
         assert turns > 8, "four were written and four were read, each in a turn of its own"
@@ -113,7 +106,7 @@ def test_a_clean_end_is_told_apart_from_a_reset(world: Any) -> None:
             a, b = await world.nodes(2)
             link = await a.send(b.ip, b.port, (IAM, 1), uid=b.uid)
             (item,) = await world.take(b, 1)
-            b.send(item.ip, item.port, filling(200_000, WELCOME), link=item.link)
+            b.send(item.ip, item.port, world.filling(200_000, WELCOME), link=item.link)
             await world.until(lambda item=item: item.link.idle)
             if clean:
                 await b.close()
@@ -183,109 +176,6 @@ def test_a_stream_that_ends_inside_a_message_is_an_error(world: Any) -> None:
     world.run(test)
 
 
-def test_sixteen_requests_may_be_unanswered(world: Any) -> None:
-    async def test() -> None:
-        b = await world.node()
-        raw = await world.greeted(b)
-        raw.say(*[(REF, number) for number in range(16)])
-        items = await world.take(b, 16)
-        b.send("", 0, True, link=items[0].link)
-        raw.say((REF, 16))
-        await world.take(b, 1)
-        assert not raw.lost
-        raw.say((REF, 17))
-        assert (await world.loss(b)) is items[0].link
-        await world.until(lambda: raw.lost)
-        assert b.counters["unanswered requests"] == 1
-
-    world.run(test)
-
-
-def test_seventeen_at_once_are_too_many(world: Any) -> None:
-    async def test() -> None:
-        b = await world.node()
-        raw = await world.greeted(b)
-        raw.say(*[(REF, number) for number in range(17)])
-        await world.until(lambda: raw.lost)
-        assert raw.data == []
-        assert b.counters["unanswered requests"] == 1
-
-    world.run(test)
-
-
-def test_requests_beyond_the_limit_wait_for_room(world: Any) -> None:
-    async def test() -> None:
-        a, b = await world.nodes(2)
-        unanswered = most = 0
-
-        async def ask(number: int) -> None:
-            sent = a.send(b.ip, b.port, (REF, number), uid=b.uid)
-            await sent if inspect.iscoroutine(sent) else None
-
-        async def answer() -> None:
-            nonlocal unanswered, most
-            waiting = []
-            for _ in range(100):
-                waiting.append(await b.recv())
-                most = max(most, len(waiting))
-                if len(waiting) > 3 and not b._inbox:
-                    for item in waiting:
-                        b.send(item.ip, item.port, item.payload[1] % 2 == 0, link=item.link)
-                    waiting = []
-            for item in waiting:
-                b.send(item.ip, item.port, True, link=item.link)
-
-        await asyncio.gather(answer(), *[ask(number) for number in range(100)])
-        assert len(await world.take(a, 100)) == 100
-        assert 4 <= most <= spec.MAX_UNANSWERED
-
-    world.run(test)
-
-
-def test_two_megabytes_of_requests_at_a_time(world: Any) -> None:
-    async def test() -> None:
-        a, b = await world.nodes(2)
-        datum = written(filling(900_000))
-        await a.send(b.ip, b.port, datum, uid=b.uid)
-        assert not inspect.iscoroutine(a.send(b.ip, b.port, datum, uid=b.uid))
-        third = asyncio.ensure_future(a.send(b.ip, b.port, datum, uid=b.uid))
-        first, _ = await world.take(b, 2)
-        await world.settled()
-        assert not third.done()
-        b.send(first.ip, first.port, True, link=first.link)
-        assert (await third).uid == b.uid
-        assert len(await world.take(b, 1)) == 1
-        assert a.links[0].last_sent == 900_004
-
-    world.run(test)
-
-
-def test_big_replies_to_a_pipeline_wait_for_one_another(world: Any) -> None:
-    """16 small requests with 16 MB of replies: more than may be queued, and yet nobody is cut off."""
-
-    async def test() -> None:
-        a, b = await world.nodes(2)
-        big = written(filling(spec.MAX_MESSAGE, WELCOME))
-        most = 0
-
-        async def answer() -> None:
-            nonlocal most
-            for _ in range(16):
-                item = await b.recv()
-                b.send(item.ip, item.port, big, link=item.link)
-                most = max(most, item.link.leaving)
-
-        link = await a.send(b.ip, b.port, (REF, 0), uid=b.uid)
-        for number in range(1, 16):
-            a.send(b.ip, b.port, (REF, number), link=link)
-        answering = asyncio.ensure_future(answer())
-        assert len(await world.take(a, 16)) == 16
-        await answering
-        assert most <= spec.MAX_QUEUED
-
-    world.run(test)
-
-
 def test_what_came_before_the_end_is_read_before_the_end_is_told(world: Any) -> None:
     async def test() -> None:
         b = await world.node()
@@ -310,27 +200,6 @@ def test_a_big_message_that_cannot_be_read_resets_even_after_its_turn_came_late(
         assert len(await world.take(b, 1)) == 1
         assert not (await world.loss(b)).clean
         assert b.counters["parse"] == 1
-
-    world.run(test)
-
-
-def test_more_replies_than_may_wait_to_leave(world: Any) -> None:
-    """Replies that were put off and come all at once: what the asker could not know of him, nor the peer of the link."""
-
-    async def test() -> None:
-        a, b = await world.nodes(2)
-        link = await a.send(b.ip, b.port, (REF, 0), uid=b.uid)
-        for number in range(1, 4):
-            a.send(b.ip, b.port, (REF, number), link=link)
-        items = await world.take(b, 4)
-        big = written(filling(spec.MAX_MESSAGE - 100, WELCOME))
-        for item in items[:2]:
-            b.send(item.ip, item.port, big, link=item.link)
-        with pytest.raises(PeerUnreachable) as error:
-            b.send(items[2].ip, items[2].port, big, link=items[2].link)
-        assert error.value.reason == "lost"
-        assert b.counters["outgoing queue"] == 1
-        assert (await world.loss(a)) is link
 
     world.run(test)
 
