@@ -8,6 +8,7 @@ process prints, never by waiting a while.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 
 PATIENCE = 60.0  # seconds until a process that says nothing is given up
+SLOW = re.compile(r"Executing <.*> took \d")  # what asyncio says in its debug mode when the machine is busy
 
 
 @dataclass
@@ -115,7 +117,7 @@ def script() -> Script:
                 rest, errors = process.communicate()
                 pytest.fail(f"it hung; it had printed {printed + rest!r} and {errors!r}")
         assert process.returncode == 0, errors
-        assert not errors
+        assert not [line for line in errors.splitlines() if not SLOW.match(line)]
         return f"{printed}{rest}"
 
     return run

@@ -54,10 +54,13 @@ def nothing_is_left() -> Iterator[None]:
     """After every test: no task on the cluster's thread, and no error that nobody saw."""
     errors = background().error_count
     yield
-    for _ in range(100):
-        if not background().call(lambda: asyncio.all_tasks(background().loop)):
-            break
-    assert not background().call(lambda: asyncio.all_tasks(background().loop))
+
+    async def drain() -> int:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        _, never = await asyncio.wait(left, timeout=10) if left else (left, left)
+        return len(never)
+
+    assert background().submit(drain()).result() == 0
     assert background().error_count == errors
 
 
@@ -294,6 +297,7 @@ def test_work_may_finish_all_the_same_after_cancel() -> None:
 
 def test_fail_ends_it_at_once_with_that_error(gate: Gate) -> None:
     call = Call(gate.hold(), "set")
+    assert gate.entered.wait(10)
     call.fail(ClusterClosed("closed meanwhile"))
     with pytest.raises(ClusterClosed, match="meanwhile"):
         call.wait()
