@@ -20,14 +20,14 @@ from p2pnb.cluster.member import Member, Settings
 from p2pnb.cluster.network import Latency, Network
 from p2pnb.cluster.node import Node
 from p2pnb.cluster.options import check, check_count
-from p2pnb.cluster.results import Invite
+from p2pnb.cluster.results import Invite, Nodes
 from p2pnb.cluster.tables import Tables
 from p2pnb.cluster.watch import Watch
 from p2pnb.errors import ClusterClosed
 from p2pnb.peer.identity import Identity
 from p2pnb.uid import Key, as_key, short
 from p2pnb.views import cards
-from p2pnb.views.trie import trie
+from p2pnb.views.trie import RECORD, trie
 
 T = TypeVar("T")
 
@@ -116,7 +116,7 @@ class Cluster(Tables):
     def __getitem__(self, which: slice | int | bytes | str) -> Node | list[Node]:
         members = self._network.members
         if isinstance(which, slice):
-            return [self._node(member) for member in members[which]]
+            return self._listed(members[which], ("in this list", "in this list, dead"))
         if isinstance(which, str) and len(which) < 2 * spec.PUBLIC_KEY:
             return self._node(self._by_prefix(which))
         if isinstance(which, (bytes, str)):
@@ -147,6 +147,19 @@ class Cluster(Tables):
             node = self._nodes[member] = Node(self, member)
         return node
 
+    def _listed(self, members: Iterable[Member], meaning: tuple[str, str], key: Key | None = None) -> Nodes:
+        return Nodes(map(self._node, members), lambda: self._on_thread(self._rows), meaning, key)
+
+    def holders(self, key: bytes | str) -> Nodes:
+        """The living nodes that hold a record at `key`, nearest first: a value, a bag, or an entry at its `namespace.key(name)`."""
+        wanted = as_key(key)
+
+        def found() -> list[Member]:
+            return [member for member in self._network.living if wanted.int in member.living().store.keys()]
+
+        nearest = sorted(self._on_thread(found), key=lambda member: member.uid ^ wanted)
+        return self._listed(nearest, RECORD, wanted)
+
     def _ipython_key_completions_(self) -> list[str]:
         return [str(member.uid)[:8] for member in self._network.members]
 
@@ -170,7 +183,7 @@ class Cluster(Tables):
         check_count(n)
 
         async def grown() -> list[Node]:
-            return [self._node(member) for member in await self._network.grow(n, (), lambda: None)]
+            return self._listed(await self._network.grow(n, (), lambda: None), ("new", "new, dead"))
 
         return self.start(grown(), "add", timeout=timeout)
 
@@ -210,16 +223,16 @@ class Cluster(Tables):
         Their connections are reset; with `silent` they turn into black holes, as when a machine loses its power.
         """
         chosen = self._chosen(nodes, fraction, "kill")
-        return [self._node(member) for member in self._on_thread(lambda: self._network.kill(chosen(), silent))]
+        return self._listed(self._on_thread(lambda: self._network.kill(chosen(), silent)), ("restarted", "killed"))
 
     def partition(self, *nodes: Node, fraction: float | None = None) -> list[Node]:
         """Cuts these nodes, or a `fraction` of the living ones (default a half), off from all others. Returns them."""
         chosen = self._chosen(nodes, 0.5 if not nodes and fraction is None else fraction, "partition")
-        return [self._node(member) for member in self._on_thread(lambda: self._network.partition(chosen()))]
+        return self._listed(self._on_thread(lambda: self._network.partition(chosen())), ("cut off", "cut off, dead"))
 
     def heal(self) -> list[Node]:
         """Ends a partition. Returns the nodes that took part in it."""
-        return [self._node(member) for member in self._on_thread(self._network.heal)]
+        return self._listed(self._on_thread(self._network.heal), ("joined again", "joined again, dead"))
 
     def _chosen(self, nodes: tuple[Node, ...], fraction: float | None, verb: str) -> Callable[[], list[Member]]:
         if fraction is not None:
@@ -249,7 +262,7 @@ class Cluster(Tables):
     def watch(self) -> Watch:
         """`with cluster.watch() as watch:` collects the messages that calls made in the block caused."""
         self._check_open()
-        return Watch(lambda causes: self._on_thread(self._network.log.rows, causes), self._watches)
+        return Watch(lambda causes: self._home.call(self._network.log.rows, causes), self._watches)
 
     # --- living and ending --------------------------------------------------------------------------------------------------
 
@@ -324,7 +337,9 @@ class Cluster(Tables):
         summary = self._summary()
         if self._closed:
             return cards.mimebundle(*cards.cluster_card(summary))
-        rows = self._on_thread(lambda: [member.row() for member in self._network.members])
+        rows, counts = self._on_thread(lambda: (self._rows(), self._counts()))
+        summary |= counts
+        summary["requests"] = sum(row["requests_out"] for row in rows)
         summary["complete"] = all(row["contacts"] >= summary["alive"] - 1 for row in rows if row["alive"])
         return cards.mimebundle(*cards.cluster_card(summary, picture=trie(rows)))
 

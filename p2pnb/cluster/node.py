@@ -6,14 +6,15 @@ cluster's thread; a `Node` itself has no state, so it may be kept, passed around
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from p2pnb.cluster.call import Call
 from p2pnb.cluster.member import Member
 from p2pnb.cluster.results import BagResult, Lookup
 from p2pnb.cluster.watch import Last
-from p2pnb.errors import NodeDown, PeerUnreachable
+from p2pnb.dht.namespaces import point_of
+from p2pnb.errors import ClusterClosed, NodeDown, PeerUnreachable
 from p2pnb.peer.identity import Author
 from p2pnb.peer.peer import Peer
 from p2pnb.uid import Key, key_of, short
@@ -93,27 +94,27 @@ class Node:
 
     def bag_popular(self, key: bytes | str, *, timeout: float | None = None) -> Call[BagResult]:
         """The values of the bag with most publishers, best first."""
-        return self._call("bag_popular", lambda peer: BagResult.of(peer.bag_popular(key)), timeout)
+        return self._call("bag_popular", lambda peer: BagResult.of(peer.bag_popular(key), key), timeout)
 
     def bag_recent(self, key: bytes | str, *, timeout: float | None = None) -> Call[BagResult]:
         """The values of the bag that were published last, newest first."""
-        return self._call("bag_recent", lambda peer: BagResult.of(peer.bag_recent(key)), timeout)
+        return self._call("bag_recent", lambda peer: BagResult.of(peer.bag_recent(key), key), timeout)
 
     def bag_sample(self, key: bytes | str, *, timeout: float | None = None) -> Call[BagResult]:
         """Values of the bag drawn at random, none twice."""
-        return self._call("bag_sample", lambda peer: BagResult.of(peer.bag_sample(key)), timeout)
+        return self._call("bag_sample", lambda peer: BagResult.of(peer.bag_sample(key), key), timeout)
 
     def bag_popular_at(self, uid: bytes | str, key: bytes | str, *, timeout: float | None = None) -> Call[BagResult]:
         """What the peer known as `uid` says is popular, alone."""
-        return self._call("bag_popular_at", lambda peer: BagResult.of(peer.bag_popular_at(uid, key)), timeout)
+        return self._call("bag_popular_at", lambda peer: BagResult.of(peer.bag_popular_at(uid, key), key), timeout)
 
     def bag_recent_at(self, uid: bytes | str, key: bytes | str, *, timeout: float | None = None) -> Call[BagResult]:
         """What the peer known as `uid` says is recent, alone."""
-        return self._call("bag_recent_at", lambda peer: BagResult.of(peer.bag_recent_at(uid, key)), timeout)
+        return self._call("bag_recent_at", lambda peer: BagResult.of(peer.bag_recent_at(uid, key), key), timeout)
 
     def bag_sample_at(self, uid: bytes | str, key: bytes | str, *, timeout: float | None = None) -> Call[BagResult]:
         """A sample that the peer known as `uid` draws, alone."""
-        return self._call("bag_sample_at", lambda peer: BagResult.of(peer.bag_sample_at(uid, key)), timeout)
+        return self._call("bag_sample_at", lambda peer: BagResult.of(peer.bag_sample_at(uid, key), key), timeout)
 
     def namespace_set(
         self,
@@ -135,15 +136,15 @@ class Node:
 
     def namespace_ref(
         self, public_key: Any, key: bytes | str, signature: bytes | None = None, *, timeout: float | None = None
-    ) -> Call[bytes]:
+    ) -> Call[Key]:
         """The newest valid version of an entry, or the one that `signature` names; 32 bytes. Raises `NotFound`."""
-        return self._call("namespace_ref", lambda peer: peer.namespace_ref(public_key, key, signature), timeout)
+        return self._call("namespace_ref", lambda peer: _as_key(peer.namespace_ref(public_key, key, signature)), timeout)
 
     def namespace_ref_at(
         self, uid: bytes | str, public_key: Any, key: bytes | str, signature: bytes | None = None, *, timeout: float | None = None
-    ) -> Call[bytes]:
+    ) -> Call[Key]:
         """As `namespace_ref`, but what the peer known as `uid` has, alone."""
-        return self._call("namespace_ref_at", lambda peer: peer.namespace_ref_at(uid, public_key, key, signature), timeout)
+        return self._call("namespace_ref_at", lambda peer: _as_key(peer.namespace_ref_at(uid, public_key, key, signature)), timeout)
 
     def namespace(self, author: Author) -> Namespace:
         """The namespace of `author`, with names instead of keys: `await node.namespace(author).set("about", value32)`."""
@@ -194,7 +195,10 @@ class Node:
         return hash(self.uid)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        row, rows = self._cluster.node_summary(self._member)
+        try:
+            row, rows = self._cluster.node_summary(self._member)
+        except ClusterClosed:
+            return {"text/plain": repr(self)}
         return cards.mimebundle(*cards.node_card(row, picture=pictures.routing_table(rows, self._cluster.k, own=row["uid"])))
 
 
@@ -212,9 +216,13 @@ class Namespace:
         author = self.author
         return self.node.namespace_set(author.private_key, author.public_key, _named(name), value, sequence, timeout=timeout)
 
-    def ref(self, name: str | bytes, signature: bytes | None = None, *, timeout: float | None = None) -> Call[bytes]:
+    def ref(self, name: str | bytes, signature: bytes | None = None, *, timeout: float | None = None) -> Call[Key]:
         """The newest valid version of `name`, or the one that `signature` names. Raises `NotFound`."""
         return self.node.namespace_ref(self.author.public_key, _named(name), signature, timeout=timeout)
+
+    def key(self, name: str | bytes) -> Key:
+        """Where in the 256-bit space the entry lives: SHA-256 of the public key and the name's key. For `cluster.holders`."""
+        return Key.from_int(point_of(self.author.public_key, _named(name).int))
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         summary = {"public_key": self.author.public_key, "node": self.node.position, "writable": True}
@@ -222,6 +230,10 @@ class Namespace:
 
     def __repr__(self) -> str:
         return f"<namespace of {short(self.author.public_key)} at node {self.node.position}>"
+
+
+async def _as_key(value: Awaitable[bytes]) -> Key:
+    return Key(await value)
 
 
 def _named(name: str | bytes) -> Key:

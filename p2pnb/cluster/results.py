@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from p2pnb.dht import lookup as decided
+from p2pnb.errors import ClusterClosed
 from p2pnb.peer import bags
-from p2pnb.uid import Key, common_prefix_length, short
+from p2pnb.uid import Key, as_key, common_prefix_length, short
 from p2pnb.views import cards, frames, pictures
 from p2pnb.views.frames import Frame
+from p2pnb.views.trie import RECORD, trie
 from p2pnb.wire.contact import Contact
+
+if TYPE_CHECKING:
+    from p2pnb.cluster.node import Node
 
 PositionOf = Callable[[int | None], int | None]
 
@@ -19,7 +24,8 @@ class Lookup:
     """A lookup that has ended. A cell that ends with it shows it over time.
 
     `.nearest`: the contacts that answered, nearest first; `.hops`: referrals until the nearest was known (1: it was in the
-    own table); `.rpcs`: requests; `.dials`: how many of them opened a connection; `.frame()`: one row a step.
+    own table); `.rpcs`: requests; `.dials`: how many of them opened a connection; `.failed`: how many had no good answer;
+    `.duration_s`: seconds; `.frame()`: one row a step.
     """
 
     def __init__(self, lookup: decided.Lookup, position_of: PositionOf) -> None:
@@ -41,6 +47,9 @@ class Lookup:
             }
             for event in lookup.events
         ]
+        times = [row["time"] for row in self._rows]
+        self.duration_s: float = max(times) - min(times) if times else 0.0
+        self.failed = sum(row["event"] in {"failed", "refuted"} for row in self._rows)
 
     def frame(self) -> Frame:
         """One row a step: `time_ms`, `event`, `peer` (position), `id`, `shared_bits`, `hop`, `told_by`, `uid`."""
@@ -60,6 +69,8 @@ class Lookup:
             "node": self._position_of(self._own),
             "hops": self.hops,
             "rpcs": self.rpcs,
+            "failed": self.failed or None,
+            "duration_s": self.duration_s,
             "nearest": [
                 (self._position_of(each.uid), each.uid, common_prefix_length(each.uid or 0, self.target.int)) for each in self.nearest
             ],
@@ -68,19 +79,55 @@ class Lookup:
 
 
 class BagResult(bags.BagResult):
-    """Values of a bag, 32 bytes each, best first: a list, and a table when a cell ends with it."""
+    """Values of a bag, best first: a list of 32-byte `Key`s, and a picture with publishers when a cell ends with it.
+
+    `.entries` has for each value its publishers, the age of its newest vote in seconds, and how many replicas list it.
+    """
 
     @classmethod
-    async def of(cls, result: Awaitable[bags.BagResult]) -> BagResult:
+    async def of(cls, result: Awaitable[bags.BagResult], key: bytes | str) -> BagResult:
         plain = await result
-        return cls(plain.kind, plain.entries)
+        made = cls(plain.kind, plain.entries)
+        made[:] = map(Key, plain)
+        made.key = as_key(key)
+        return made
+
+    key: Key
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         entries = [
             {"value": each.value, "publishers": each.publishers, "age": each.age, "listed_by": each.listed_by, "of": each.of}
             for each in self.entries
         ]
-        return cards.mimebundle(*cards.bag_card({"kind": self.kind, "entries": entries}))
+        return cards.mimebundle(*cards.bag_card({"kind": self.kind, "key": self.key, "entries": entries}))
+
+
+class Nodes(list["Node"]):
+    """Some nodes of a cluster: a list, and a picture of where they stand among all others when a cell ends with it.
+
+    `rows` gives the rows of all nodes; `meaning` is what these are to the rest, alive and dead; `key` is marked, too.
+    """
+
+    def __init__(
+        self, nodes: Iterable[Node], rows: Callable[[], list[dict[str, Any]]], meaning: tuple[str, str] = RECORD, key: Key | None = None
+    ) -> None:
+        super().__init__(nodes)
+        self.key = key
+        self._rows = rows
+        self._meaning = meaning
+
+    def picture(self) -> str:
+        """All nodes of the cluster by uid, with these marked, as SVG text. Raises `ClusterClosed`."""
+        held = {node.position for node in self}
+        return trie(self._rows(), holders=held, meaning=self._meaning, key=None if self.key is None else self.key.int)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        summary = {"nodes": [(node.position, node.alive) for node in self], "meaning": self._meaning, "key": self.key}
+        try:
+            picture = self.picture()
+        except ClusterClosed:
+            picture = ""
+        return cards.mimebundle(*cards.nodes_card(summary, picture=picture))
 
 
 class Invite(str):

@@ -27,7 +27,7 @@ class Tables:
 
     def nodes(self) -> Frame:
         """One row a node: `id`, `alive`, address, counts of contacts, links, records and requests, `uid`."""
-        return frames.nodes(self._on_thread(lambda: [member.row() for member in self._network.members]))
+        return frames.nodes(self._on_thread(self._rows))
 
     def routing(self) -> Frame:
         """The routing tables of all living nodes, one row a contact."""
@@ -83,14 +83,30 @@ class Tables:
         """The report and the messages of a node's last call."""
 
         def read() -> Last:
-            report = member.peer.last if member.peer is not None else Report("", cause)
-            return Last(report, self._network.log.rows((cause,)))
+            report = Report(cause.partition("#")[0], cause)  # of a call that ended before the peer began with it, or of none
+            if member.peer is not None and member.peer.last.cause == cause:
+                report = member.peer.last
+            return Last(member.position, report, self._network.log.rows((cause,)))
 
         return self._on_thread(read)
 
     def position_of(self, uid: int | None) -> int | None:
         """The position of the node with this uid (a number); None for a stranger."""
         return self._network.position_of(uid)
+
+    def _rows(self) -> list[dict[str, Any]]:
+        """One row a node. This and `_counts` run on the cluster's thread."""
+        return [member.row() for member in self._network.members]
+
+    def _counts(self) -> dict[str, Any]:
+        """How many different records the living nodes hold, and for how long the cluster has been up."""
+        stores = [member.living().store for member in self._network.living]
+        return {
+            "values": len({key for store in stores for key in store.values.keys()}),
+            "bags": len({key for store in stores for key in store.bags.keys()}),
+            "namespaces": len({key for store in stores for key in store.namespaces.keys()}),
+            "uptime_s": self._home.loop.time() - self._network.log.began,
+        }
 
     def _check_open(self) -> None:
         if self._closed:

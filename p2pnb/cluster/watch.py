@@ -6,7 +6,7 @@ A node logs a request when it is over, with the call that caused it, so one log 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,6 +16,7 @@ from p2pnb.views import cards, frames
 from p2pnb.views.frames import Frame
 
 KEPT = 50_000
+SHOWN = 20  # requests that a watch lists when a cell ends with it
 
 
 class EventLog:
@@ -76,17 +77,31 @@ class Watch:
 
     def __repr__(self) -> str:
         rows = self.rows()
-        verbs: dict[str, int] = {}
-        for row in rows:
-            verbs[row["verb"]] = verbs.get(row["verb"], 0) + 1
-        parts = ", ".join(f"{count} {verb}" for verb, count in sorted(verbs.items(), key=lambda each: -each[1]))
+        parts = ", ".join(f"{count} {verb}" for verb, count in _verbs(rows).items())
         return f"<watch: {len(rows)} requests{': ' + parts if parts else ''}>"
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        rows = self.rows()
+        failed = sum(row["rtt"] is None for row in rows)
+        summary = {"verbs": _verbs(rows), "calls": len(self.causes), "failed": failed or None, "listed": SHOWN, **_bytes(rows)}
+        card, frame = cards.watch_card(summary), frames.events(rows).head(SHOWN)
+        return cards.mimebundle(card.html + (frame._repr_html_() or ""), f"{card.text}\n{frame!r}")
+
+
+def _verbs(rows: list[dict[str, Any]]) -> dict[str, int]:
+    """How many requests there are of each verb, the most frequent one first."""
+    return dict(Counter(row["verb"] for row in rows).most_common())
+
+
+def _bytes(rows: list[dict[str, Any]]) -> dict[str, int]:
+    return {name: sum(row[name] for row in rows) for name in ("bytes_out", "bytes_in")}
 
 
 class Last:
     """What the last call of a node did: `report` says how it ended, `events()` has the messages it caused."""
 
-    def __init__(self, report: Report, rows: list[dict[str, Any]]) -> None:
+    def __init__(self, node: int, report: Report, rows: list[dict[str, Any]]) -> None:
+        self.node = node
         self.report = report
         self._rows = rows
 
@@ -107,15 +122,19 @@ class Last:
         return f"<last call: {self.report or 'none yet'}; {len(self._rows)} requests>"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        report = self.report
+        report, rows = self.report, self._rows
+        ended = [row["time"] + (row["rtt"] or 0.0) for row in rows]
         summary = {
             "procedure": report.procedure or "nothing asked yet",
+            "node": self.node,
             "stored": report.stored,
             "refused": report.refused or None,
             "failed": report.failed or None,
             "wanted": report.wanted,
             "reason": report.reason,
-            "requests": len(self._rows),
+            "requests": len(rows),
+            "duration_s": max(ended) - min(row["time"] for row in rows) if rows else None,
+            **_bytes(rows),
             "facts": report.facts,
         }
         return cards.mimebundle(*cards.call_card(summary))

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from p2pnb.uid import BITS, Key, short
+from p2pnb.uid import Key, short
 from p2pnb.views import pictures
 from p2pnb.views.svg import FONT, MONO, ago, duration, printable, safe, theme
 
@@ -195,14 +195,33 @@ def namespace_card(summary: Summary) -> Card:
     return _card("Namespace", badges, [("public key", _hex(summary["public_key"]))])
 
 
-def key_card(key: bytes) -> Card:
-    """A key or uid: all its digits, and the bits that decide where it falls."""
-    return _card("Key", [short(key)], [("begins with the bits", _bits(key)), ("hex", key.hex())])
+def nodes_card(summary: Summary, picture: str = "") -> Card:
+    """Some nodes. Needs `nodes`: (position, whether alive) for each, and `meaning`: what they are, alive and dead.
+
+    Shows `key`, where given. `picture` is the trie with these nodes marked.
+    """
+    nodes = summary["nodes"]
+    facts: Facts = []
+    for meaning, living in zip(summary["meaning"], (True, False), strict=True):
+        named = [f"#{position}" for position, alive in nodes if alive is living]
+        more = f" and {len(named) - MOST_ENTRIES} more" if len(named) > MOST_ENTRIES else ""
+        facts += [(meaning, ", ".join(named[:MOST_ENTRIES]) + more)] if named else []
+    facts += _facts(summary, (("key", "key", _hex),))
+    return _card(f"{count(len(nodes))} node{'s' * (len(nodes) != 1)}", [], facts, picture=picture)
 
 
-def _bits(key: bytes) -> str:
-    bits = f"{int.from_bytes(key, 'big'):0{BITS}b}"
-    return " ".join(bits[i : i + 4] for i in range(0, 16, 4)) + " …"
+def watch_card(summary: Summary) -> Card:
+    """Messages. Needs `verbs`, a count of requests for each; shows, where given, `calls failed bytes_out bytes_in`.
+
+    `listed` says how many of them the table that follows has at most.
+    """
+    verbs: Mapping[str, int] = summary["verbs"]
+    total = sum(verbs.values())
+    badges = [f"{count(total)} requests", *[f"{count(n)} {verb}" for verb, n in verbs.items()]]
+    note = f"The first {summary['listed']} are listed: `watch.events()` has all." if total > summary.get("listed", total) else ""
+    return _card("Watch", badges, _facts(summary, (
+        ("calls", "calls", count), ("failed", "failed", count), ("sent", "bytes_out", size), ("received", "bytes_in", size),
+    )), note=note)  # fmt: skip
 
 
 def call_card(summary: Summary) -> Card:

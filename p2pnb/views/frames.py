@@ -28,7 +28,7 @@ VERBS = (
 
 
 class Frame(pd.DataFrame):
-    """A DataFrame whose display abbreviates 64-digit uids; `frame["uid"]`, `to_csv()` and the rest have them whole."""
+    """A DataFrame whose display abbreviates 64-digit uids and rounds to 3 decimals; `frame["uid"]`, `to_csv()` and the rest are whole."""
 
     @property
     def _constructor(self) -> type[Frame]:
@@ -42,7 +42,7 @@ class Frame(pd.DataFrame):
         return html
 
     def _abbreviated(self) -> pd.DataFrame:
-        frame = pd.DataFrame(self.copy())
+        frame = pd.DataFrame(self).round(3)
         for column in HEX_COLUMNS.intersection(frame.columns):
             frame[column] = [_abbreviate(value) for value in frame[column]]
         return frame

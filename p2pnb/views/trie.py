@@ -90,7 +90,8 @@ def _place(order: list[int], low: int, high: int, depth: int, leaves: dict[int, 
 Kind = tuple[str, str, str]  # shape, colour, meaning
 
 LIVE, DEAD, KEY = ("ring", svg.BLUE, "live"), ("cross", svg.GREY, "dead"), ("diamond", svg.PURPLE, "key")
-HOLDER, LOST = ("disc", svg.VERMILLION, "has the record"), ("cross", svg.VERMILLION, "dead, had the record")
+HOLDER, LOST = ("disc", svg.VERMILLION), ("cross", svg.VERMILLION)  # and what they mean in this picture:
+RECORD = ("has the record", "dead, had the record")
 CHOSEN = ("square", svg.GREEN, "this node")
 _DASHED = f'stroke="{svg.PURPLE}" fill="none" stroke-width="1.5" stroke-dasharray="4 3"'
 
@@ -100,6 +101,7 @@ def trie(
     edges: Iterable[tuple[int, int]] = (),
     *,
     holders: Collection[int] = (),
+    meaning: tuple[str, str] = RECORD,
     key: int | None = None,
     chosen: int | None = None,
     width: float = 960.0,
@@ -107,13 +109,15 @@ def trie(
     """The trie of all nodes as an SVG string, leaves from left to right by uid.
 
     `nodes` are rows with `node`, `uid` and `alive`; `edges` are pairs of positions, drawn as arcs; `holders` and `chosen` are
-    positions; `key` is marked where it falls among the uids. Nodes are named while there is room.
+    positions, and `meaning` is what the legend calls living and dead holders; `key` is marked where it falls among the uids.
+    Nodes are named while there is room.
     """
     rows = sorted(nodes, key=lambda row: (row["uid"], row["node"]))
     tree = layout([row["uid"] for row in rows] + ([] if key is None else [key]))
     drawing = _Drawing(rows, tree, width)
-    kinds = {row["node"]: drawing.kind(row, holders, chosen) for row in rows}
-    shown = [kind for kind in (drawing.live, DEAD, HOLDER, LOST, CHOSEN) if kind in kinds.values()] + [KEY] * (key is not None)
+    kinds = {row["node"]: drawing.kind(row, holders, meaning, chosen) for row in rows}
+    order = (drawing.live, DEAD, (*HOLDER, meaning[0]), (*LOST, meaning[1]), CHOSEN)
+    shown = [kind for kind in order if kind in kinds.values()] + [KEY] * (key is not None)
     parts = [
         drawing.scale(),
         drawing.branches(key),
@@ -188,19 +192,20 @@ class _Drawing:
             return ""
         return f'<path stroke="{svg.SKY}" fill="none" stroke-width="1.2" stroke-opacity=".7" d="{"".join(paths)}"/>'
 
-    def kind(self, row: Row, holders: Collection[int], chosen: int | None) -> Kind:
+    def kind(self, row: Row, holders: Collection[int], meaning: tuple[str, str], chosen: int | None) -> Kind:
+        held = row["node"] in holders
         if not row["alive"]:
-            return LOST if row["node"] in holders else DEAD
-        return CHOSEN if row["node"] == chosen else HOLDER if row["node"] in holders else self.live
+            return (*LOST, meaning[1]) if held else DEAD
+        return CHOSEN if row["node"] == chosen else (*HOLDER, meaning[0]) if held else self.live
 
     def marks(self, kinds: Mapping[int, Kind]) -> str:
         """A mark a node, those that stand out last and on top."""
-        radii = {self.live: self.radius, DEAD: max(2.0, self.radius * 0.8), LOST: max(3.5, self.radius * 0.8)}
+        radii = {self.live[:2]: self.radius, DEAD[:2]: max(2.0, self.radius * 0.8), LOST: max(3.5, self.radius * 0.8)}
         plain: list[str] = []
         special: list[str] = []
         for row in self.rows:
             kind, (x, y) = kinds[row["node"]], self.at[row["node"]]
-            part = svg.mark(kind[0], x, y, radii.get(kind, max(4.5, self.radius)), kind[1], f"{_name(row)} · {kind[2]}")
+            part = svg.mark(kind[0], x, y, radii.get(kind[:2], max(4.5, self.radius)), kind[1], f"{_name(row)} · {kind[2]}")
             (plain if kind in (self.live, DEAD) else special).append(part)
         return "".join(plain + special)
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from p2pnb.uid import key_of
 from p2pnb.views import cards, pictures
 from p2pnb.views.cards import Card
 
@@ -34,7 +33,8 @@ CARDS: dict[str, Callable[[str], Card]] = {
     "lookup": lambda text: cards.lookup_card({"target": KEY, "node": 3, "nearest": [(1, UID, 7), (None, KEY, 256)], "hops": 2, "rpcs": 9}),
     "bag": lambda text: cards.bag_card({"kind": text, "key": KEY, "entries": ENTRIES}),
     "namespace": lambda text: cards.namespace_card({"public_key": bytes(32), "node": text, "writable": False}),
-    "key": lambda text: cards.key_card(key_of(text.encode())),
+    "nodes": lambda text: cards.nodes_card({"nodes": [(1, True), (2, False)], "meaning": (text, "dead"), "key": KEY}, PICTURE),
+    "watch": lambda text: cards.watch_card({"verbs": {text: 3}, "calls": 1, "bytes_out": 10, "bytes_in": 20}),
     "call": lambda text: cards.call_card({"procedure": text, "reason": text, "stored": 4, "wanted": 5, "facts": {text: text}}),
 }
 
