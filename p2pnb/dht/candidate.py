@@ -75,28 +75,55 @@ class Event(NamedTuple):
     hop: int
 
 
+class Referrer:
+    """Whoever named candidates, and what became of those: a peer that answered, or our own routing table (`uid` None)."""
+
+    __slots__ = ("charges", "late", "open", "proven", "uid")
+
+    def __init__(self, uid: int | None) -> None:
+        self.uid = uid
+        self.proven = 0  # hints that answered
+        self.charges = 0  # hints that were refuted
+        self.open = 0  # hints in flight or slow
+        self.late = 0  # hints that are slow
+
+    def refer(self, hint: Candidate) -> None:
+        """Notes that this one named `hint`, with what has come of it so far."""
+        if hint.last_referrer is self:
+            return  # named twice in one reply
+        hint.last_referrer = self
+        state = hint.state
+        if state == ANSWERED:
+            self.proven += 1
+        elif state == REFUTED:
+            self.charges += 1
+        else:
+            hint.referrers.append(self)
+            if state in {IN_FLIGHT, SLOW}:
+                self.open += 1
+                self.late += state == SLOW
+
+    @property
+    def trust(self) -> float:
+        """How likely its next hint is true, judged by those tried: Laplace's (proven + 1) / (tried + 2)."""
+        return (self.proven + 1) / (self.proven + self.charges + self.late + 2)
+
+
 class Candidate:
-    """One candidate, and, once it has answered, its record as a referrer of others."""
+    """One contact that a lookup may ask, and who named it."""
 
-    __slots__ = (
-        "asked_at", "charges", "contact", "hints", "hop", "late", "open", "proven", "rank", "referrers", "rivals", "seed", "state",
-    )  # fmt: skip
+    __slots__ = ("asked_at", "contact", "hop", "last_referrer", "rank", "referrer", "referrers", "rivals", "state")
 
-    def __init__(self, contact: Contact, rank: int, rivals: list[Candidate], *, seed: bool, hop: int) -> None:
+    def __init__(self, contact: Contact, rank: int, rivals: list[Candidate], hop: int) -> None:
         self.contact = contact
         self.rank = rank  # twice the distance to the target, and 1 more where the uid is not known: the order of asking
         self.rivals = rivals  # all candidates of the same uid, this one too: one for each address it is said to have
-        self.seed = seed
         self.hop = hop
         self.state = UNNAMED
         self.asked_at = 0.0
-        self.referrers: list[Candidate] = []
-        # as a referrer:
-        self.hints: list[Candidate] = []
-        self.proven = 0  # of its hints answered
-        self.charges = 0  # of its hints were refuted
-        self.open = 0  # of its hints are in flight or slow
-        self.late = 0  # of its hints are slow
+        self.referrers: list[Referrer] = []
+        self.last_referrer: Referrer | None = None
+        self.referrer: Referrer | None = None  # what it is as a referrer, once it has answered
 
     def after(self, event: str) -> str:
         """The state to which `event` leads. Raises `LocalProtocolError` if it may not happen now."""
@@ -106,35 +133,29 @@ class Candidate:
             raise LocalProtocolError(f"{self.contact} is {self.state}: it cannot be {event}") from None
 
     @property
-    def origin(self) -> int | None:
-        """The uid of who named it first; None for a seed."""
-        return None if self.seed else self.referrers[0].contact.uid
-
-    @property
     def waits(self) -> bool:
         """Whether another address of the same uid is being tried."""
         return len(self.rivals) > 1 and any(rival.state == IN_FLIGHT for rival in self.rivals)
 
     @property
-    def doubt(self) -> int:
-        """The doubt in the best of those who named it."""
-        return 0 if self.seed else min([referrer.doubted for referrer in self.referrers])
+    def load(self) -> int:
+        """How many hints are refuted, or open beyond those that proved true, of that one of its referrers with the fewest."""
+        least = spec.MAX_DIALS
+        for referrer in self.referrers:
+            load = referrer.charges + referrer.open
+            if not referrer.charges and not referrer.late:
+                load = max(load - referrer.proven, 0)
+            if not load:
+                return 0
+            least = min(least, load)
+        return least
 
     @property
-    def rivalry(self) -> int:
-        """How many hints are open or refuted of the one, of those who named it, of whom the fewest are."""
-        return 0 if self.seed else min([referrer.open + referrer.charges for referrer in self.referrers])
+    def doubtful(self) -> bool:
+        """Whether each of its referrers has named somebody who was refuted, or is slow."""
+        return all(referrer.charges or referrer.late for referrer in self.referrers)
 
     @property
-    def believed(self) -> bool:
-        """As a referrer: whether its untried hints are still worth a dial.
-
-        `spec.MAX_CHARGES` refuted hints are too many, and as many more are forgiven for each hint that was proven: honest
-        peers name the dead in good faith, and where half of a network has died, half of what they say is false.
-        """
-        return self.charges < spec.MAX_CHARGES * (1 + self.proven)
-
-    @property
-    def doubted(self) -> int:
-        """As a referrer: refuted and overdue hints, less the proven ones, of which a few count."""
-        return max(self.charges + self.late - min(self.proven, spec.MAX_CHARGES), 0)
+    def trust(self) -> float:
+        """The trust in the best of its referrers."""
+        return max([referrer.trust for referrer in self.referrers])

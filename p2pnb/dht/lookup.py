@@ -34,14 +34,16 @@ from itertools import islice
 from operator import attrgetter
 
 from p2pnb import address, spec
-from p2pnb.dht.candidate import ANSWERED, DROPPED, IN_FLIGHT, MOOT, REFUTED, SLOW, UNNAMED, UNTRIED, Candidate, Event
+from p2pnb.dht.candidate import ANSWERED, DROPPED, IN_FLIGHT, MOOT, SLOW, UNNAMED, UNTRIED, Candidate, Event, Referrer
 from p2pnb.errors import LocalProtocolError
 from p2pnb.uid import BITS
 from p2pnb.wire.contact import Contact
 from p2pnb.wire.contact import contact as contact_of
 
 _rank_of = attrgetter("rank")
+_trust_in = attrgetter("trust")
 _FARTHEST = 1 << BITS
+_BENEFIT = 3.0  # a referrer is believed as long as it is trusted a third as much as our own table
 
 
 def _nobody_is_linked(_uid: int) -> bool:
@@ -88,8 +90,9 @@ class Lookup:
         self._slow = 0
         self._found: Candidate | None = None
         self._dials_by_host: dict[str, int] = {}
+        self._table = Referrer(None)  # who named the seeds
         for seed in seeds:
-            self._name(seed, None, now)
+            self._name(seed, self._table, None, now)
         self._settle()
 
     # --- what to do -----------------------------------------------------------------------------------------------------
@@ -129,10 +132,10 @@ class Lookup:
             return
         candidate = self._asked(contact)
         if self._answer(candidate, "replied", now):
+            candidate.referrer = referrer = Referrer(candidate.contact.uid)
             for hint in islice(hints, spec.MAX_CONTACTS):
-                self._name(hint, candidate, now)
-            if not candidate.believed:
-                self._disbelieve(candidate, now)
+                self._name(hint, referrer, candidate, now)
+            self._weigh(referrer, now)
             self._settle()
 
     def found(self, contact: Contact, now: float) -> None:
@@ -156,8 +159,7 @@ class Lookup:
         if dialled:
             for referrer in candidate.referrers:
                 referrer.charges += 1
-                if not referrer.believed:
-                    self._disbelieve(referrer, now)
+                self._weigh(referrer, now)
         self._settle()
 
     def connected(self, contact: Contact, uid: int, now: float) -> bool:
@@ -202,43 +204,51 @@ class Lookup:
 
     # --- naming ---------------------------------------------------------------------------------------------------------
 
-    def _name(self, hint: Contact, referrer: Candidate | None, now: float) -> None:
-        """Takes note of `hint`, which is a seed if nobody referred to it."""
+    def _name(self, hint: Contact, referrer: Referrer, source: Candidate | None, now: float) -> None:
+        """Takes note of `hint`, named by `referrer`: by `source` in its reply, or by our own table where that is None."""
         rivals = (self._by_address.get(hint.address) if hint.uid is None else self._by_uid.get(hint.uid)) or []
-        candidate = next((rival for rival in rivals if rival.contact is hint or rival.contact.address == hint.address), None)
+        candidate = _at_address(rivals, hint)
         if candidate is None:
-            if any(rival.state == ANSWERED for rival in rivals) or not self._is_acceptable(hint, referrer):
+            if any(rival.state == ANSWERED for rival in rivals) or not self._is_acceptable(hint, source):
                 return
-            candidate = self._enter(hint, rivals, referrer)
-        if referrer is not None and not _refer(referrer, candidate):
-            return
-        if candidate.state == UNNAMED or (candidate.state == DROPPED and referrer is not None and referrer.believed):
+            candidate = self._enter(hint, rivals, source)
+        referrer.refer(candidate)
+        if candidate.state == UNNAMED or (candidate.state == DROPPED and self._believes(referrer)):
             self._move(candidate, "named", now)
             insort(self._order, candidate, key=_rank_of)
 
-    def _is_acceptable(self, hint: Contact, referrer: Candidate | None) -> bool:
+    def _is_acceptable(self, hint: Contact, source: Candidate | None) -> bool:
         if hint.uid == self.own or hint.address == self._own_address:
             return False
-        if referrer is None:
+        if source is None:
             return True
-        return address.is_dialable(hint.ip, hint.port) and address.may_tell(hint.ip, referrer.contact.ip)
+        return address.is_dialable(hint.ip, hint.port) and address.may_tell(hint.ip, source.contact.ip)
 
-    def _enter(self, hint: Contact, rivals: list[Candidate], referrer: Candidate | None) -> Candidate:
+    def _enter(self, hint: Contact, rivals: list[Candidate], source: Candidate | None) -> Candidate:
         if hint.uid is not None:
             rank = (hint.uid ^ self.target) << 1
             self._by_uid[hint.uid] = rivals
         else:  # assumed to be as near as whoever named it
-            rank = (_FARTHEST << 1 if referrer is None else referrer.rank) | 1
+            rank = (_FARTHEST << 1 if source is None else source.rank) | 1
             self._by_address[hint.address] = rivals
-        candidate = Candidate(hint, rank, rivals, seed=referrer is None, hop=1 if referrer is None else referrer.hop + 1)
+        candidate = Candidate(hint, rank, rivals, hop=1 if source is None else source.hop + 1)
         rivals.append(candidate)
         return candidate
 
-    def _disbelieve(self, referrer: Candidate, now: float) -> None:
-        """Drops what only referrers that are not believed have named."""
-        for hint in referrer.hints:
-            if hint.state == UNTRIED and not hint.seed and not any(other.believed for other in hint.referrers):
-                self._drop(hint, now)
+    def _believes(self, referrer: Referrer) -> bool:
+        """Whether hints of `referrer` are still worth a dial: fewer than `spec.MAX_CHARGES` failed, or no more than is usual.
+
+        What is usual, our own table shows: after half of a network has died, honest peers name the dead in good faith, but
+        then half of our own contacts are dead as well.
+        """
+        return referrer.charges < spec.MAX_CHARGES or _BENEFIT * referrer.trust >= self._table.trust
+
+    def _weigh(self, referrer: Referrer, now: float) -> None:
+        """If `referrer` is not believed any more, drops what nobody else has named."""
+        if referrer is not self._table and not self._believes(referrer):
+            for hint in [each for each in self._order if each.state == UNTRIED and referrer in each.referrers]:
+                if not any(self._believes(other) for other in hint.referrers):
+                    self._drop(hint, now)
 
     # --- choosing and ending --------------------------------------------------------------------------------------------
 
@@ -256,7 +266,7 @@ class Lookup:
             if candidate.state == SLOW or (candidate.state == UNTRIED and candidate.waits):
                 continue
             if candidate.state == UNTRIED:
-                key = (candidate.contact.uid is None, candidate.rivalry)
+                key = (candidate.contact.uid is None, candidate.load)
                 if best is None or key < best_key:
                     best, best_key = candidate, key
                     if key == (False, 0):
@@ -264,10 +274,12 @@ class Lookup:
             places -= 1
             if not places:
                 break
-        if best is None or not best.doubt:
+        if best is None or not best.doubtful:
             return best
-        farther = (each for each in order if each.state == UNTRIED and not each.waits)
-        return min((best, *farther), key=attrgetter("doubt"))
+        farther = [each for each in order if each.state == UNTRIED and not each.waits]
+        rescue = max(farther, key=_trust_in, default=best)
+        margin = 2.0 - self.dials / spec.MAX_DIALS  # the fewer dials are left, the choosier
+        return rescue if rescue.trust > margin * best.trust else best
 
     def _may_ask(self, contact: Contact) -> bool:
         """Whether asking `contact` is within the limits on dials; if it takes one, it is counted."""
@@ -309,15 +321,15 @@ class Lookup:
 
     def _asked(self, contact: Contact) -> Candidate:
         rivals = self._by_uid.get(contact.uid, []) if contact.uid is not None else []
-        for candidate in rivals or self._by_address.get(contact.address, []):
-            if candidate.contact is contact or candidate.contact.address == contact.address:
-                return candidate
-        raise LocalProtocolError(f"{contact} was never named: it cannot have been asked")
+        candidate = _at_address(rivals or self._by_address.get(contact.address, []), contact)
+        if candidate is None:
+            raise LocalProtocolError(f"{contact} was never named: it cannot have been asked")
+        return candidate
 
     def _move(self, candidate: Candidate, event: str, now: float) -> str:
         """Takes `candidate` through the table, and returns the state it was in."""
         before, candidate.state = candidate.state, candidate.after(event)
-        self.events.append(Event(now, event, candidate.contact, candidate.origin, candidate.hop))
+        self.events.append(Event(now, event, candidate.contact, candidate.referrers[0].uid, candidate.hop))
         return before
 
     def _answer(self, candidate: Candidate, event: str, now: float) -> bool:
@@ -357,17 +369,12 @@ class Lookup:
             referrer.late -= slow
 
 
-def _refer(referrer: Candidate, hint: Candidate) -> bool:
-    """Notes that `referrer` named `hint`, with what has come of it so far; False if it had done so already."""
-    if hint.referrers and hint.referrers[-1] is referrer:
-        return False
-    hint.referrers.append(referrer)
-    referrer.hints.append(hint)
-    referrer.proven += hint.state == ANSWERED
-    referrer.charges += hint.state == REFUTED
-    referrer.open += hint.state in {IN_FLIGHT, SLOW}
-    referrer.late += hint.state == SLOW
-    return True
+def _at_address(rivals: list[Candidate], contact: Contact) -> Candidate | None:
+    """The one of `rivals` that has the address of `contact`."""
+    for candidate in rivals:
+        if candidate.contact is contact or candidate.contact.address == contact.address:
+            return candidate
+    return None
 
 
 @lru_cache(maxsize=4_096)
