@@ -122,9 +122,10 @@ class Core:
             alpha=self.alpha,
             now=now,
             patience=self.patience.seconds,
+            is_linked=self.requests.is_linked,
             own_address=self.address,
         )
-        search = Search(self, lookup, request, judge)
+        search = Search(self, lookup, request, judge, self.patience.stagger if judge else 0.0)
         await search.run()
         self.table.looked_up(target, self.clock())
         return search

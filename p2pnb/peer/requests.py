@@ -85,6 +85,11 @@ class Requests:
     def __len__(self) -> int:
         return len(self._open)
 
+    def is_linked(self, uid: int) -> bool:
+        """Whether a request to `uid` would take no dial, as far as is known here."""
+        link = self._links.get(uid)
+        return link is not None and not link.closed
+
     def ask(self, contact: Contact, request: Request, done: Done, datum: Any = None, cause: str | None = None) -> None:
         """Sends `request` to `contact`; `datum` is its written form where one is sent to several, `cause` for the log."""
         now = self._clock()
@@ -129,6 +134,7 @@ class Requests:
             task = self._loop.create_task(self._finish(asked, whom, sent))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(lambda _: sent.close())  # it never began, if the task was cancelled at once
         else:
             self._enqueue(asked, sent)
 

@@ -21,8 +21,8 @@ from p2pnb.wire.contact import Contact, contact
 from p2pnb.wire.messages import Iam, NamespaceSet, Nearest, Reply, Request, Stored, Welcome, to_datum
 from p2pnb.wire.sexp import written
 
-# What a reply is worth: True ends the search, False says that the peer lied, None that it named others.
-Judge = Callable[[Contact, Reply], bool | None]
+# Whether a reply holds what is looked for, verified; False says that the peer lied.
+Judge = Callable[[Contact, Reply], bool]
 
 # Why a dial failed, as opposed to a link that was there and broke: only a dial is charged to whoever named the address.
 DIAL_FAILURES = frozenset({"refused", "timeout", "not-a-peer", "other-network", "wrong-uid", "self", "unreachable"})
@@ -83,33 +83,41 @@ class _Driver(ABC):
 
 
 class Search(_Driver):
-    """Drives one `Lookup` with `request`, the same for everybody asked."""
+    """Drives one `Lookup` with `request`, the same for everybody asked.
 
-    def __init__(
-        self,
-        asker: Asker,
-        lookup: Lookup,
-        request: Request,
-        judge: Judge | None = None,
-    ) -> None:
+    With a `judge` it looks for a record, and `result` is the reply that held it. A lookup does not wait for those who are
+    slow; but that a record is nowhere is said only when they have answered too, or their 5 s are over.
+
+    `stagger`, in seconds: the next request goes out when the last one has been answered or is that old, instead of
+    `alpha` at once. One reply is all that a record takes, and most of them come at the first or second asking.
+    """
+
+    def __init__(self, asker: Asker, lookup: Lookup, request: Request, judge: Judge | None = None, stagger: float = 0.0) -> None:
         super().__init__(asker)
         self.lookup = lookup
         self.result: Reply | None = None
         self._request = request
         self._datum = written(to_datum(request))
         self._judge = judge
+        self._outstanding = 0
+        self._stagger = stagger
+        self._next_at = 0.0  # the next request waits until then
 
     def _pump(self) -> None:
         lookup, now = self.lookup, self._clock()
-        while (chosen := lookup.next(now)) is not None:
+        while now >= self._next_at and (chosen := lookup.next(now)) is not None:
+            self._outstanding += 1
+            self._next_at = now + self._stagger
             if chosen.uid is None:
                 self._ask(chosen, Iam(lookup.own), self._introduced, None, self._cause)
             else:
                 self._ask(chosen, self._request, self._answered, self._datum, self._cause)
-        if lookup.finished:
-            self._end()
-        else:
+        if not lookup.finished:
             self._wake_at(lookup.wake(now))
+            if self._next_at > now:
+                self._wake_at(self._next_at)
+        elif self._judge is None or self.result is not None or not self._outstanding:
+            self._end()
 
     def _introduced(self, named: Contact, outcome: Outcome) -> None:
         """Somebody who was named without a uid has said who he is, or has not answered."""
@@ -121,11 +129,14 @@ class Search(_Driver):
             known = contact(named.ip, named.port, outcome.uid)
             self._ask(known, self._request, self._answered, self._datum, self._cause)
         else:
+            self._outstanding -= 1
             self._pump()
 
     def _answered(self, whom: Contact, outcome: Outcome) -> None:
         if self._over:
             return
+        self._outstanding -= 1
+        self._next_at = 0.0
         lookup, now = self.lookup, self._clock()
         if isinstance(outcome, Nearest):
             lookup.replied(whom, outcome.contacts, now)
@@ -245,7 +256,8 @@ class Patience:
     A request is still answered up to its 5 s; patience only decides when to ask somebody else as well.
     """
 
-    LEAST, MOST, FIRST = 0.05, 2.5, 1.0
+    LEAST, MOST, FIRST = 0.3, 2.5, 1.0
+    LEAST_STAGGER, FIRST_STAGGER = 0.005, 0.05
 
     def __init__(self) -> None:
         self._mean: float | None = None
@@ -256,6 +268,13 @@ class Patience:
         if self._mean is None:
             return self.FIRST
         return min(max(self._mean + 4 * self._deviation, self.LEAST), self.MOST)
+
+    @property
+    def stagger(self) -> float:
+        """How long the asker of a record waits for one reply before it asks somebody else as well: longer than most take."""
+        if self._mean is None:
+            return self.FIRST_STAGGER
+        return min(max(self._mean + 2 * self._deviation, self.LEAST_STAGGER), self.seconds)
 
     def observe(self, rtt: float) -> None:
         if self._mean is None:
