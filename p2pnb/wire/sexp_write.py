@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 from p2pnb.errors import LocalProtocolError
 from p2pnb.spec import MAX_DATA, MAX_DIGITS, MAX_MESSAGE, MAX_NESTING
@@ -18,7 +18,8 @@ from p2pnb.wire.bytevector import write_bytevector
 from p2pnb.wire.sexp_data import Pair, Symbol, Written, WrittenVector
 from p2pnb.wire.sexp_string import write_string
 
-_TOO_LARGE = 10**MAX_DIGITS
+_LARGEST = 10**MAX_DIGITS - 1
+_SMALLEST = -_LARGEST
 _is_symbol = re.compile(r"[a-z][a-z0-9-]*").fullmatch
 
 
@@ -30,9 +31,7 @@ def dumps(datum: Any) -> bytes:
     """
     if type(datum) is WrittenVector:
         return datum.text
-    text = _write(datum, MAX_NESTING)
-    if len(text) > MAX_MESSAGE:
-        raise _too_long()
+    text = _bounded(_write(datum, MAX_NESTING))
     if len(text) > 2 * MAX_DATA and _count(datum) > MAX_DATA:  # a datum takes two bytes at least
         raise LocalProtocolError(f"a message has at most {MAX_DATA:,} data")
     return text
@@ -46,83 +45,98 @@ def written(vector: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _write(datum: Any, levels: int) -> bytes:
-    """The text of `datum`, in which at most `levels` lists and vectors may be nested."""
-    kind = type(datum)
-    if kind is Written and datum.text and levels:
-        return cast(bytes, datum.text)
-    write = _ATOMS.get(kind)
-    if write is not None:
-        return write(datum)
-    if isinstance(datum, (tuple, list, Pair)):
-        return _compound(datum, levels)
-    for base, write in _ATOMS.items():
-        if isinstance(datum, base):
-            return write(datum)
-    raise TypeError(f"a message holds int, bool, str, bytes, Symbol, list, tuple and Pair, not {kind.__name__}: {datum!r:.60}")
+    """The text of `datum`, in which at most `levels` lists and vectors may be nested. One function a type does it."""
+    return _WRITERS.get(type(datum), _derived)(datum, levels)
 
 
-def _compound(datum: tuple[Any, ...] | list[Any] | Pair, levels: int) -> bytes:
+def _list(items: list[Any], levels: int) -> bytes:
+    return _bounded(b"(" + b" ".join(_items(items, levels)) + b")")
+
+
+def _vector(items: tuple[Any, ...], levels: int) -> bytes:
+    return _bounded(b"#(" + b" ".join(_items(items, levels)) + b")")
+
+
+def _pair(pair: Pair, levels: int) -> bytes:
+    cars: list[Any] = []
+    rest: Any = pair
+    while isinstance(rest, Pair):
+        if len(cars) > MAX_DATA:
+            raise LocalProtocolError(f"a message has at most {MAX_DATA:,} data")
+        cars.append(rest.car)
+        rest = rest.cdr
+    if isinstance(rest, list):
+        return _list(cars + rest, levels)
+    *texts, last = _items([*cars, rest], levels)
+    return _bounded(b"(" + b" ".join(texts) + b" . " + last + b")")
+
+
+def _remembered(items: Written, levels: int) -> bytes:
+    if not items.text or not levels:
+        items.text = _list(items, min(levels, 1))
+    return items.text
+
+
+def _items(items: list[Any] | tuple[Any, ...], levels: int) -> list[bytes]:
     if not levels:
         raise LocalProtocolError(f"lists are nested at most {MAX_NESTING} deep, and not at all inside a Written one")
-    levels = 0 if isinstance(datum, Written) else levels - 1
-    texts = _chain(datum, levels) if isinstance(datum, Pair) else [_write(item, levels) for item in datum]
-    text = (b"#(" if isinstance(datum, tuple) else b"(") + b" ".join(texts) + b")"
+    levels -= 1
+    return [_WRITERS.get(type(item), _derived)(item, levels) for item in items]
+
+
+def _bounded(text: bytes) -> bytes:
     if len(text) > MAX_MESSAGE:
-        raise _too_long()
-    if isinstance(datum, Written):
-        datum.text = text
+        raise LocalProtocolError(f"a message has at most {MAX_MESSAGE:,} bytes")
     return text
 
 
-def _chain(pair: Pair, levels: int) -> list[bytes]:
-    texts: list[bytes] = []
-    rest: Any = pair
-    while isinstance(rest, Pair):
-        if len(texts) > MAX_DATA:
-            raise LocalProtocolError(f"a message has at most {MAX_DATA:,} data")
-        texts.append(_write(rest.car, levels))
-        rest = rest.cdr
-    if isinstance(rest, list):
-        return texts + [_write(item, levels) for item in rest]
-    return [*texts, b".", _write(rest, levels)]
-
-
-def _too_long() -> LocalProtocolError:
-    return LocalProtocolError(f"a message has at most {MAX_MESSAGE:,} bytes")
-
-
-def _boolean(datum: bool) -> bytes:
+def _boolean(datum: bool, _levels: int) -> bytes:
     return b"#t" if datum else b"#f"
 
 
-def _integer(datum: int) -> bytes:
-    if -_TOO_LARGE < datum < _TOO_LARGE:
+def _integer(datum: int, _levels: int) -> bytes:
+    if _SMALLEST <= datum <= _LARGEST:
         return b"%d" % datum
     raise LocalProtocolError(f"an integer has at most {MAX_DIGITS} digits")
 
 
 @lru_cache(maxsize=1_024)
-def _symbol(name: Symbol) -> bytes:
+def _symbol(name: Symbol, _levels: int) -> bytes:
     if _is_symbol(name) is None:
         raise LocalProtocolError(f"{name[:60]!r} is not a symbol of the protocol: [a-z][a-z0-9-]*")
     return name.encode()
 
 
-def _octets(datum: bytes | bytearray) -> bytes:
-    if len(datum) > MAX_MESSAGE:
-        raise _too_long()
-    return write_bytevector(datum)
+def _string(text: str, _levels: int) -> bytes:
+    return write_string(text)
 
 
-# in the order in which a value of some derived class is matched
-_ATOMS: dict[type, Callable[[Any], bytes]] = {
+def _bytevector(octets: bytes | bytearray, _levels: int) -> bytes:
+    if len(octets) > MAX_MESSAGE:
+        raise LocalProtocolError(f"a message has at most {MAX_MESSAGE:,} bytes")
+    return write_bytevector(octets)
+
+
+_WRITERS: dict[type, Callable[[Any, int], bytes]] = {  # a derived class is written as the first of these that it is
     Symbol: _symbol,
-    str: write_string,
+    str: _string,
     bool: _boolean,
     int: _integer,
-    bytes: _octets,
-    bytearray: _octets,
+    bytes: _bytevector,
+    bytearray: _bytevector,
+    Written: _remembered,
+    list: _list,
+    tuple: _vector,
+    Pair: _pair,
 }
+
+
+def _derived(datum: Any, levels: int) -> bytes:
+    for kind, write in _WRITERS.items():
+        if isinstance(datum, kind):
+            return write(datum, levels)
+    kinds = ", ".join([kind.__name__ for kind in _WRITERS])
+    raise TypeError(f"a message holds {kinds}, not {type(datum).__name__}: {datum!r:.60}")
 
 
 def _count(datum: Any) -> int:
