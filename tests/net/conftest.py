@@ -161,9 +161,10 @@ class World:
     async def nodes(self, count: int, **options: Any) -> list[Endpoint]:
         return [await self.node(**options) for _ in range(count)]
 
-    def channel(self, initiator: bool = True, identity: StaticKey | None = None, network: str = "") -> Channel:
+    def channel(self, identity: StaticKey | None = None) -> Channel:
+        """A client's end of a channel."""
         key = identity or self.key()
-        return NoiseChannel(initiator, key, 0, network) if self.encryption else PlainChannel(initiator, key.uid, 0, network)
+        return NoiseChannel(True, key, 0, "") if self.encryption else PlainChannel(True, key.uid, 0, "")
 
     def dial(self, endpoint: Endpoint, channel: Channel | None = None) -> Raw:
         """A connection to an endpoint, in which the test says what it likes."""
@@ -171,10 +172,11 @@ class World:
         self.carrier.dial(raw, endpoint.ip, endpoint.port, ("127.0.0.1", 0))
         return raw
 
-    async def greeted(self, endpoint: Endpoint, **options: Any) -> Raw:
+    async def greeted(self, endpoint: Endpoint, identity: StaticKey | None = None) -> Raw:
         """The same, after an honest handshake."""
-        raw = self.dial(endpoint, self.channel(**options))
-        await self.until(lambda: raw.channel is not None and raw.channel.established)
+        key = identity or self.key()
+        raw = self.dial(endpoint, channel := self.channel(key))
+        await self.until(lambda: channel.established and any(link.uid == key.uid for link in endpoint._links))
         return raw
 
     def stop_reading(self, raw: Raw) -> None:
@@ -194,9 +196,11 @@ class World:
         """Lets the loop run until something is so."""
         loop = asyncio.get_running_loop()
         limit = loop.time() + seconds
+        turns = 0
         while not condition():
             assert loop.time() < limit, "it never came true"
-            await asyncio.sleep(0.002)
+            turns += 1
+            await asyncio.sleep(0.002 if turns > 20 else 0)
 
     async def take(self, endpoint: Endpoint, count: int) -> list[Received]:
         """The next data that an endpoint receives, without losses of links."""
