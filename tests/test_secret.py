@@ -7,6 +7,7 @@ moment, and everything that a traceback leads to is searched for every key that 
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import hmac
 import io
@@ -28,6 +29,7 @@ from p2pnb.dht import signature
 from p2pnb.errors import ProtocolError
 from p2pnb.peer import identity
 from p2pnb.peer.identity import Author, Identity, as_public_key, as_signing_key
+from p2pnb.peer.peer import Peer
 from p2pnb.secret import Secret, SecretBytes
 from p2pnb.wire import noise
 from p2pnb.wire.channel import NoiseChannel
@@ -309,6 +311,32 @@ def test_calls_that_fail_show_no_key(name: str) -> None:
     error = caught_from(FAILING_CALLS[name])
     assert isinstance(error, (TypeError, ValueError, ProtocolError))
     assert_hidden(dump(error), KEY, OTHER)
+
+
+async def silence() -> Any:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("public_key", "sequence"),
+    [(b"short", None), (Author.from_seed(OTHER).public_key, None), (Author.from_seed(KEY).public_key, -1)],
+    ids=["malformed", "no pair", "another mistake"],
+)
+def test_a_namespace_set_that_fails_shows_no_key(public_key: bytes, sequence: int | None) -> None:
+
+    async def attempt() -> None:
+        peer = Peer(bytes(32), silence, lambda *given, **named: None)
+        try:
+            await peer.namespace_set(KEY, public_key, bytes(32), bytes(32), sequence)
+        finally:
+            await peer.close()
+
+    error = caught_from(lambda: asyncio.run(attempt()))
+    assert isinstance(error, ValueError)
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_globals is not globals()]
+    assert any(frame.f_code.co_name == "namespace_set" for frame in frames)
+    for frame in frames:
+        assert_hidden(repr(frame.f_locals), KEY)
 
 
 @pytest.mark.parametrize("spoil", [lambda line: line[:-20], lambda line: line.replace(b"identity", b"author"), lambda line: line + line])

@@ -38,6 +38,7 @@ class Namespaces(Core):
         Raises `ValueError` where the two keys are no pair, `StaleSequence` where a newer version exists, `StoreFull` when
         no replica took it, `PeerUnreachable` when none could be reached.
         """
+        private_key = as_signing_key(private_key)  # from here on, no traceback shows it
         public = as_public_key(public_key)
         signer = as_signing_key(private_key, public)
         name, octets = as_key(key), as_record_value(value)

@@ -118,7 +118,7 @@ class NoiseChannel(Secret):
         framed = frame(text)
         if len(framed) <= MAX_PLAINTEXT:
             return _with_length(sealing.seal(framed))
-        parts = []
+        parts: list[bytes] = []
         for start in range(0, len(framed), MAX_PLAINTEXT):
             record = sealing.seal(framed[start : start + MAX_PLAINTEXT])
             parts += (len(record).to_bytes(LENGTH, "big"), record)
