@@ -112,7 +112,7 @@ class Referrer:
 class Candidate:
     """One contact that a lookup may ask, and who named it."""
 
-    __slots__ = ("asked_at", "contact", "hop", "last_referrer", "rank", "referrer", "referrers", "rivals", "state")
+    __slots__ = ("asked_at", "contact", "hop", "last_referrer", "rank", "referrers", "rivals", "state")
 
     def __init__(self, contact: Contact, rank: int, rivals: list[Candidate], hop: int) -> None:
         self.contact = contact
@@ -123,7 +123,6 @@ class Candidate:
         self.asked_at = 0.0
         self.referrers: list[Referrer] = []
         self.last_referrer: Referrer | None = None
-        self.referrer: Referrer | None = None  # what it is as a referrer, once it has answered
 
     def after(self, event: str) -> str:
         """The state to which `event` leads. Raises `LocalProtocolError` if it may not happen now."""

@@ -16,9 +16,10 @@ waited for: they are all there is.)
 *Whom to believe.* Nobody. A hint orders the asking; the uid is proven when the peer is reached. An address is accepted
 only from an end of the same or a narrower scope, twenty from a reply, never our own. Between candidates that compete for a
 slot the one goes first whose referrer has the fewest hints open or refuted, so liars cannot fill the slots; and when those
-within reach come only from referrers in doubt, somebody farther goes first. A referrer whose hints keep failing is not believed any
-more, and what only such referrers named is dropped. Two addresses for one uid are two candidates, tried one after the other:
-naming a false address first hides nobody.
+within reach come only from referrers in doubt, somebody farther away whose referrer is trusted more goes first. A referrer
+is charged for each hint of its that was refuted, and not believed any more after three, unless our own table fares no better;
+what only such referrers named is dropped. Two addresses for one uid are two candidates, tried one after the other: naming a
+false address first hides nobody.
 
 *How much to dial.* At most `spec.MAX_DIALS` dials a lookup, and `spec.MAX_DIALS_AN_IP` for one global ip: a lookup cannot be
 used to flood a stranger. Asking over a link that exists costs no dial.
@@ -43,7 +44,7 @@ from p2pnb.wire.contact import contact as contact_of
 _rank_of = attrgetter("rank")
 _trust_in = attrgetter("trust")
 _FARTHEST = 1 << BITS
-_BENEFIT = 3.0  # a referrer is believed as long as it is trusted a third as much as our own table
+_INDULGENCE = 3.0  # a referrer is believed as long as its hints are a third as often true as those of our own table
 
 
 def _nobody_is_linked(_uid: int) -> bool:
@@ -72,6 +73,8 @@ class Lookup:
         is_linked: Callable[[int], bool] = _nobody_is_linked,
         own_address: tuple[str, int] | None = None,
     ) -> None:
+        if want < 1 or alpha < 1:
+            raise ValueError(f"a lookup wants at least 1 peer and asks at least 1 at a time, not want={want}, alpha={alpha}")
         self.target = target
         self.own = own
         self.want = want
@@ -91,8 +94,7 @@ class Lookup:
         self._found: Candidate | None = None
         self._dials_by_host: dict[str, int] = {}
         self._table = Referrer(None)  # who named the seeds
-        for seed in seeds:
-            self._name(seed, self._table, None, now)
+        self._name(seeds, self._table, None, now)
         self._settle()
 
     # --- what to do -----------------------------------------------------------------------------------------------------
@@ -132,10 +134,7 @@ class Lookup:
             return
         candidate = self._asked(contact)
         if self._answer(candidate, "replied", now):
-            candidate.referrer = referrer = Referrer(candidate.contact.uid)
-            for hint in islice(hints, spec.MAX_CONTACTS):
-                self._name(hint, referrer, candidate, now)
-            self._weigh(referrer, now)
+            self._name(islice(hints, spec.MAX_CONTACTS), Referrer(candidate.contact.uid), candidate, now)
             self._settle()
 
     def found(self, contact: Contact, now: float) -> None:
@@ -158,8 +157,7 @@ class Lookup:
         self._order.remove(candidate)
         if dialled:
             for referrer in candidate.referrers:
-                referrer.charges += 1
-                self._weigh(referrer, now)
+                self._charge(referrer, now)
         self._settle()
 
     def connected(self, contact: Contact, uid: int, now: float) -> bool:
@@ -204,18 +202,28 @@ class Lookup:
 
     # --- naming ---------------------------------------------------------------------------------------------------------
 
-    def _name(self, hint: Contact, referrer: Referrer, source: Candidate | None, now: float) -> None:
-        """Takes note of `hint`, named by `referrer`: by `source` in its reply, or by our own table where that is None."""
+    def _name(self, hints: Iterable[Contact], referrer: Referrer, source: Candidate | None, now: float) -> None:
+        """Takes note of `hints`, all named by `referrer`: `source` in its reply, or our own table where that is None."""
+        named = [candidate for hint in hints if (candidate := self._candidate(hint, source)) is not None]
+        for candidate in named:
+            referrer.refer(candidate)
+        if self._believes(referrer):
+            for candidate in named:
+                if candidate.state in {UNNAMED, DROPPED}:
+                    self._move(candidate, "named", now)
+                    insort(self._order, candidate, key=_rank_of)
+
+    def _candidate(self, hint: Contact, source: Candidate | None) -> Candidate | None:
+        """The candidate that `hint` names, old or new; None if it is of no use."""
         rivals = (self._by_address.get(hint.address) if hint.uid is None else self._by_uid.get(hint.uid)) or []
         candidate = _at_address(rivals, hint)
-        if candidate is None:
-            if any(rival.state == ANSWERED for rival in rivals) or not self._is_acceptable(hint, source):
-                return
+        if candidate is not None and candidate.state != DROPPED:
+            return candidate
+        if any(rival.state == ANSWERED for rival in rivals):
+            return None
+        if candidate is None and self._is_acceptable(hint, source):
             candidate = self._enter(hint, rivals, source)
-        referrer.refer(candidate)
-        if candidate.state == UNNAMED or (candidate.state == DROPPED and self._believes(referrer)):
-            self._move(candidate, "named", now)
-            insort(self._order, candidate, key=_rank_of)
+        return candidate
 
     def _is_acceptable(self, hint: Contact, source: Candidate | None) -> bool:
         if hint.uid == self.own or hint.address == self._own_address:
@@ -236,16 +244,17 @@ class Lookup:
         return candidate
 
     def _believes(self, referrer: Referrer) -> bool:
-        """Whether hints of `referrer` are still worth a dial: fewer than `spec.MAX_CHARGES` failed, or no more than is usual.
+        """Whether hints of `referrer` are worth a dial: fewer than `spec.MAX_CHARGES` were refuted, or no more than is usual.
 
         What is usual, our own table shows: after half of a network has died, honest peers name the dead in good faith, but
         then half of our own contacts are dead as well.
         """
-        return referrer.charges < spec.MAX_CHARGES or _BENEFIT * referrer.trust >= self._table.trust
+        return referrer.charges < spec.MAX_CHARGES or referrer.trust >= self._table.trust / _INDULGENCE
 
-    def _weigh(self, referrer: Referrer, now: float) -> None:
-        """If `referrer` is not believed any more, drops what nobody else has named."""
-        if referrer is not self._table and not self._believes(referrer):
+    def _charge(self, referrer: Referrer, now: float) -> None:
+        """Charges `referrer` with a refuted hint; once it is not believed any more, drops what nobody else has named."""
+        referrer.charges += 1
+        if not self._believes(referrer):
             for hint in [each for each in self._order if each.state == UNTRIED and referrer in each.referrers]:
                 if not any(self._believes(other) for other in hint.referrers):
                     self._drop(hint, now)
