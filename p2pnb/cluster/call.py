@@ -106,6 +106,7 @@ class _Work(Generic[T]):
         self.waiters.clear()
 
     def result(self) -> T:
+        __tracebackhide__ = True
         if self.error is None:
             return self.value
         self.seen = True
@@ -184,11 +185,13 @@ class Call(Coroutine[Any, Any, T]):
     # -- waiting for it
 
     def __await__(self) -> Generator[Any, Any, T]:
+        __tracebackhide__ = True  # here and below: a student's traceback shows his own line and what failed, not the waiting
         if not self._work.done:
             yield from self._woken().__await__()
         return self._work.result()
 
     async def _woken(self) -> None:
+        __tracebackhide__ = True
         loop = asyncio.get_running_loop()
         work = self._work
         woken = loop.create_future()
@@ -205,6 +208,7 @@ class Call(Coroutine[Any, Any, T]):
 
     def wait(self) -> T:
         """Blocks this thread until the outcome is there: what `run(call)` does."""
+        __tracebackhide__ = True
         work = self._work
         over = threading.Event()
         work.waiters[over] = over.set
@@ -277,33 +281,33 @@ class Call(Coroutine[Any, Any, T]):
 
     # -- what people do to a result, and have forgotten to await
 
-    def _forgotten(self, what: str) -> str:
-        asked = f"{self._on}.{self._work.name}" if self._on else self._work.name
-        return f"{what}: this call has not been awaited: write `await {asked}`, or `(await {asked})` in front of a dot or bracket"
+    def _forgotten(self, lacks: str, then: str = "") -> str:
+        asked = f"await {self._on}.{self._work.name}" if self._on else f"await {self._work.name}"
+        return f"this call has not been awaited, so it {lacks}: write `{f'({asked}){then}' if then else asked}`"
 
     if not TYPE_CHECKING:  # a type checker is to find these missing, and say so before anything runs
 
         def __getattr__(self, name: str) -> NoReturn:
             if name.startswith(("_", "cr_", "gi_")):  # asked by asyncio, inspect and IPython, not by people
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
-            raise AttributeError(self._forgotten(f"no attribute {name!r}"))
+            raise AttributeError(self._forgotten(f"has no {name!r}", f".{name}"))
 
         def __getitem__(self, index: object) -> NoReturn:
-            raise TypeError(self._forgotten("no indexing"))
+            raise TypeError(self._forgotten("cannot be indexed", "[…]"))
 
         def __iter__(self) -> NoReturn:
-            raise TypeError(self._forgotten("no iteration"))
+            raise TypeError(self._forgotten("cannot be looped over or unpacked"))
 
         def __contains__(self, item: object) -> NoReturn:
-            raise TypeError(self._forgotten("no contents"))
+            raise TypeError(self._forgotten("contains nothing"))
 
         def __len__(self) -> NoReturn:
-            raise TypeError(self._forgotten("no length"))
+            raise TypeError(self._forgotten("has no length"))
 
         def __bool__(self) -> bool:
             if sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] == "asyncio":
                 return True  # it asks its tasks whether they have a coroutine
-            raise TypeError(self._forgotten("neither true nor false"))
+            raise TypeError(self._forgotten("is neither true nor false"))
 
 
 def _seconds(timeout: float | None) -> float | None:

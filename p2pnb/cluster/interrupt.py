@@ -88,6 +88,7 @@ def handling(handler: Handler) -> Iterator[None]:
 
 def block(event: threading.Event, each_step: Callable[[], object] | None = None, step: float = STEP) -> None:
     """Blocks this thread until `event` is set; raises `KeyboardInterrupt` on Ctrl-C. `each_step` is called at every wake-up."""
+    __tracebackhide__ = True
     if event.is_set():
         return
     with handling(signal.default_int_handler):

@@ -111,7 +111,7 @@ class Notebook:
         self._begun = False
 
     def show(self, progress: Progress) -> None:
-        style = "font-family: var(--jp-ui-font-family, sans-serif); color: var(--jp-ui-font-color1, inherit)"
+        style = "font-family: var(--jp-ui-font-family, sans-serif); color: var(--jp-ui-font-color1, inherit); padding: 0 8px"
         colour = "vertical-align: middle; accent-color: var(--jp-brand-color1, #1976d2)"
         bar = f'<progress value="{progress.fraction:.3f}" max="1" style="width: 16em; {colour}"></progress>'
         words, numbers = html.escape(progress.what), html.escape(progress.numbers())

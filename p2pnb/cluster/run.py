@@ -27,6 +27,7 @@ def run(awaitable: Awaitable[T]) -> T:
     Raises `TypeError` for something that cannot be awaited, and `RuntimeError` on the cluster's own thread, where one
     writes `await`.
     """
+    __tracebackhide__ = True  # IPython shows what failed, not the waiting
     if not inspect.isawaitable(awaitable):
         raise TypeError(_not_awaitable(awaitable))
     if not home.THREADS:

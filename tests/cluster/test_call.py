@@ -498,23 +498,24 @@ def test_it_shows_itself_in_a_cell_with_what_is_not_html_escaped() -> None:
     assert "var(--jp-" in bundle["text/html"]
 
 
-FORGOTTEN: dict[str, tuple[type[Exception], Callable[[Any], Any]]] = {
-    "attribute": (AttributeError, lambda call: call.hops),
-    "method": (AttributeError, lambda call: call.hex()),
-    "index": (TypeError, lambda call: call[0]),
-    "loop": (TypeError, list),
-    "unpacking": (TypeError, lambda call: [*call]),
-    "membership": (TypeError, lambda call: b"x" in call),
-    "length": (TypeError, len),
-    "truth": (TypeError, bool),
-    "not": (TypeError, lambda call: not call),
+FORGOTTEN: dict[str, tuple[type[Exception], Callable[[Any], Any], str]] = {
+    "attribute": (AttributeError, lambda call: call.hops, "has no 'hops': write `(await node.set(…)).hops`"),
+    "method": (AttributeError, lambda call: call.hex(), "has no 'hex': write `(await node.set(…)).hex`"),
+    "index": (TypeError, lambda call: call[0], "cannot be indexed: write `(await node.set(…))[…]`"),
+    "loop": (TypeError, list, "write `await node.set(…)`"),
+    "unpacking": (TypeError, lambda call: [*call], "write `await node.set(…)`"),
+    "membership": (TypeError, lambda call: b"x" in call, "write `await node.set(…)`"),
+    "length": (TypeError, len, "write `await node.set(…)`"),
+    "truth": (TypeError, bool, "write `await node.set(…)`"),
+    "not": (TypeError, lambda call: not call, "write `await node.set(…)`"),
 }
 
 
-@pytest.mark.parametrize(("error", "use"), FORGOTTEN.values(), ids=FORGOTTEN)
-def test_using_it_as_if_it_were_the_result_says_what_was_forgotten(error: type[Exception], use: Callable[[Any], Any]) -> None:
-    with pytest.raises(error, match=r"write `await node\.set\(…\)`"):
+@pytest.mark.parametrize(("error", "use", "fix"), FORGOTTEN.values(), ids=FORGOTTEN)
+def test_using_it_as_if_it_were_the_result_says_what_was_forgotten(error: type[Exception], use: Callable[[Any], Any], fix: str) -> None:
+    with pytest.raises(error, match="this call has not been awaited, so it ") as caught:
         use(Call(answer(), "set", on="node"))
+    assert str(caught.value).endswith(fix)
 
 
 @pytest.mark.parametrize("name", ["__array__", "_ipython_display_", "_repr_png_", "cr_code", "gi_running", "__wrapped__"])
