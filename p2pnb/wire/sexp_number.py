@@ -18,10 +18,10 @@ _UREAL = rb"(?:[0-9][0-9#]*+(?:/[0-9][0-9#]*+|(?:\.[0-9#]*+)?+(?:[esfdl][+-]?[0-
 _SIGNED = rb"[+-](?:" + _UREAL + rb"|(?:inf|nan)\.0)"
 _REAL = rb"(?:" + _SIGNED + rb"|" + _UREAL + rb")"
 _IMAGINARY = rb"(?:" + _SIGNED + rb"|[+-])i"
-_IS_NUMBER = re.compile(rb"(?i:" + _REAL + rb"(?:@" + _REAL + rb"|" + _IMAGINARY + rb")?|" + _IMAGINARY + rb")").fullmatch
+_IS_NUMBER = re.compile(_REAL + rb"(?:@" + _REAL + rb"|" + _IMAGINARY + rb")?|" + _IMAGINARY).fullmatch
 
 _DECIMAL = re.compile(rb"[+-]?([0-9]++)(?:/([0-9]++))?+").fullmatch
-_PREFIXED = re.compile(rb"(?i:(?:#e#([bodx])|#([bodx])(?:#e)?+|#e)([+-]?)([0-9a-f]++))").fullmatch
+_PREFIXED = re.compile(rb"(?:#e#([bodx])|#([bodx])(?:#e)?+|#e)([+-]?)([0-9a-f]++)").fullmatch
 _TOO_LARGE = 10**MAX_DIGITS
 _RADIX = {b"b": 2, b"o": 8, b"d": 10, b"x": 16, b"": 10}
 
@@ -36,10 +36,10 @@ def integer(word: bytes) -> int | None:
     Raises `NotAnInteger` for other numbers and for more than 100 digits.
     """
     if word[:1] == b"#":
-        return _prefixed(word)
+        return _prefixed(word.lower())
     match = _DECIMAL(word)
     if match is None:
-        if _IS_NUMBER(word):
+        if _IS_NUMBER(word.lower()):
             raise NotAnInteger("only exact integers are allowed")
         return None
     digits, divisor = match.groups(b"1")
@@ -59,7 +59,7 @@ def _prefixed(word: bytes) -> int | None:
     if len(digits) > MAX_DIGITS:
         raise NotAnInteger(f"an integer has at most {MAX_DIGITS} digits")
     try:
-        magnitude = int(digits, _RADIX[(after or before).lower()])
+        magnitude = int(digits, _RADIX[after or before])
     except ValueError:
         return None
     if magnitude >= _TOO_LARGE:

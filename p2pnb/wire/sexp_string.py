@@ -20,8 +20,6 @@ _WRITTEN = ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\a", b"\\a"), (b"\b", b"\\b"), 
 _has_to_escape = re.compile(rb'[\\"\a\b\t\n\r]').search
 
 _SIMPLE = tuple([(b"\\" + bytes([name]), bytes([meaning])) for name, meaning in zip(b'abtnvfr"|', b'\a\b\t\n\v\f\r"|', strict=True)])
-_SLOW = (b"\\x", b"\\ ", b"\\\t", b"\\\r", b"\\\n")
-_is_slow = re.compile(rb"\\[x \t\r\n]").search
 _NEVER_IN_UTF8 = b"\xff"
 _LINE_END = re.compile(rb"\\[ \t]*+(?:\r\n?|\n)[ \t]*+")
 _HEX = re.compile(rb"\\x([0-9A-Fa-f]++);")
@@ -54,22 +52,26 @@ def read_escaped(octets: bytes, offset: int, allowed: int) -> tuple[str, int]:
 
     Raises `SexpError` for more than `allowed` of them, for characters that do not exist, and for lone surrogates.
     """
-    read_plain(octets, offset)
+    if not octets.isascii():
+        read_plain(octets, offset)
     # from here on an escaped backslash is a byte that UTF-8 never has: what looks like an escape now, is one
     octets = octets.replace(b"\\\\", _NEVER_IN_UTF8)
-    slow = sum([octets.count(beginning) for beginning in _SLOW]) if _is_slow(octets) else 0
+    text = _simple(octets)
+    slow = text.count(b"\\")
     if slow > allowed:
         raise SexpError("too many escapes", offset)
     if slow:
-        octets = _LINE_END.sub(b"", octets)
-    for escape, character in _SIMPLE:
-        octets = octets.replace(escape, character)
-    if slow:
         try:
-            octets = _HEX.sub(_of_code, octets)
+            text = _HEX.sub(_of_code, _simple(_LINE_END.sub(b"", octets)))
         except (ValueError, OverflowError):
             raise SexpError("an escape that is no character", offset) from None
-    return octets.replace(_NEVER_IN_UTF8, b"\\").decode(), slow
+    return text.replace(_NEVER_IN_UTF8, b"\\").decode(), slow
+
+
+def _simple(octets: bytes) -> bytes:
+    for escape, character in _SIMPLE:
+        octets = octets.replace(escape, character)
+    return octets
 
 
 def _of_code(match: re.Match[bytes]) -> bytes:
