@@ -66,6 +66,8 @@ class Responder:
         key = key_of_request(request)
         if uid is None and isinstance(request, BagAdd):
             return Stored(False)
+        if isinstance(request, Set) and len(request.value) > spec.MAX_VALUE:  # no reply could carry it
+            return Stored(False)
         if self._table.nearer(key, self._own, now) >= spec.ACCEPTORS:
             return Stored(False)
         taken = self._store.put(request, key, now, publisher=uid, group=self._group(ip))
