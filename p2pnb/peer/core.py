@@ -111,8 +111,10 @@ class Core:
         self.table.seen(known, self.clock(), dialled=True)
         return known
 
-    async def search(self, target: int, request: Request, *, want: int, judge: Judge | None = None) -> Search:
-        """Drives one lookup with `request` to its end."""
+    async def search(
+        self, target: int, request: Request, *, want: int, judge: Judge | None = None, thrifty: bool = False
+    ) -> Search:
+        """Drives one lookup with `request` to its end; `thrifty`: with few requests rather than in the shortest time."""
         now = self.clock()
         lookup = Lookup(
             target,
@@ -125,7 +127,7 @@ class Core:
             is_linked=self.requests.is_linked,
             own_address=self.address,
         )
-        search = Search(self, lookup, request, judge, self.patience.stagger if judge else 0.0)
+        search = Search(self, lookup, request, judge, self.patience.stagger if thrifty else 0.0)
         await search.run()
         self.table.looked_up(target, self.clock())
         return search
@@ -136,7 +138,7 @@ class Core:
         `report` says how it went; returns the contacts that took it. Raises `StoreFull` when no replica did, and
         `PeerUnreachable` when none could be reached.
         """
-        found = (await self.search(key, Peers(key), want=self.replication)).lookup
+        found = (await self.search(key, Peers(key), want=self.replication, thrifty=True)).lookup
         candidates = found.answered(spec.ACCEPTORS)
         report.wanted = wanted = self.replication
         nearer = sum(1 for each in candidates if each.uid is not None and each.uid ^ key < self.own ^ key)
@@ -158,7 +160,7 @@ class Core:
 
     async def survey(self, key: int, request: Request) -> list[Reply]:
         """What the 5 peers nearest to `key` answer to `request`; a quorum of 3 does where the others are slow."""
-        found = (await self.search(key, Peers(key), want=spec.MERGE_PEERS)).lookup
+        found = (await self.search(key, Peers(key), want=spec.MERGE_PEERS, thrifty=True)).lookup
         contacts = found.nearest
         nearer = sum(1 for each in contacts if each.uid is not None and each.uid ^ key < self.own ^ key)
         answers: list[Reply] = []

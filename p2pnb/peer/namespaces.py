@@ -134,7 +134,7 @@ class Namespaces(Core):
         def judge(_: Contact, reply: Reply) -> bool:
             return isinstance(reply, Version) and reply.signature == signature and self._holds(public, name, reply)
 
-        search = await self.search(point_of(public, name), request, want=self.replication, judge=judge)
+        search = await self.search(point_of(public, name), request, want=self.replication, judge=judge, thrifty=True)
         return search.result if isinstance(search.result, Version) else None
 
     def _holds(self, public: bytes, name: int, version: Version) -> bool:

@@ -89,7 +89,8 @@ class Search(_Driver):
     slow; but that a record is nowhere is said only when they have answered too, or their 5 s are over.
 
     `stagger`, in seconds: the next request goes out when the last one has been answered or is that old, instead of
-    `alpha` at once. One reply is all that a record takes, and most of them come at the first or second asking.
+    `alpha` at once. One reply is all that a record takes, and most of them come at the first or second asking. To find
+    the nearest takes several, but the first reply says better whom to ask: from then on, `alpha` are.
     """
 
     def __init__(self, asker: Asker, lookup: Lookup, request: Request, judge: Judge | None = None, stagger: float = 0.0) -> None:
@@ -137,6 +138,8 @@ class Search(_Driver):
             return
         self._outstanding -= 1
         self._next_at = 0.0
+        if self._judge is None:
+            self._stagger = 0.0
         lookup, now = self.lookup, self._clock()
         if isinstance(outcome, Nearest):
             lookup.replied(whom, outcome.contacts, now)

@@ -43,7 +43,7 @@ class Values(Core):
         def judge(_: Contact, reply: Reply) -> bool:
             return isinstance(reply, Value) and key_of(reply.value) == wanted
 
-        search = await self.search(wanted.int, Ref(wanted.int), want=self.replication, judge=judge)
+        search = await self.search(wanted.int, Ref(wanted.int), want=self.replication, judge=judge, thrifty=True)
         report.facts["asked"] = search.lookup.rpcs
         if not isinstance(search.result, Value):
             raise NotFound(
