@@ -101,7 +101,7 @@ def test_a_classroom(machines: tuple[Machine, Machine]) -> None:
         assert _says(student, "10.77.0.9", 9000) == "timeout: firewall", "packets to a card that nobody has get no answer"
     finally:
         running.terminate()
-        running.wait(PATIENCE)
+        running.communicate(timeout=PATIENCE)
 
 
 def _wire(machine: Machine) -> str:
