@@ -10,8 +10,7 @@ Three things are shared by all links of a process, because a thousand nodes with
   second before it, and decides for itself what is due (a handshake that hangs, a reader that stopped, a link to retire).
 - `Turns`: large messages are read and written one at a time, with the event loop running in between, so that five
   megabytes that arrive at once hold nobody else up for longer than one of them takes.
-- the links in the order of their last use, where the carrier can only hold so many (`capacity`). Only idle links are closed
-  for want of room.
+- `Places`: which links may stay, where the carrier can only hold so many.
 
 Time is the loop's: a loop whose clock jumps drives all of this unchanged.
 """
@@ -19,16 +18,16 @@ Time is the loop's: a loop whose clock jumps drives all of this unchanged.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
-from itertools import islice
 from typing import Any, Protocol
+
+from p2pnb.net.places import Places
 
 Address = tuple[str, int]
 
 TICK = 0.25  # seconds: how exact the shared timer is
 BIG = 65_536  # bytes: larger messages take turns
-LOOKED_AT = 64  # links that are considered for closing at a time
 
 
 class Transport(Protocol):
@@ -139,26 +138,14 @@ class Turns:
                 self._loop.call_soon(self._run)
 
 
-class Evictable(Protocol):
-    """A link, as far as making room goes."""
-
-    @property
-    def idle(self) -> bool: ...
-    @property
-    def half_open(self) -> bool: ...
-    def finish(self, reason: str) -> None: ...
-    def fail(self, reason: str) -> None: ...
-
-
 class Carrier:
     """Base of the carriers. It belongs to the event loop in which its first endpoint was opened."""
 
     plain = True  # whether it may carry unencrypted links
-    capacity: int | None = None  # how many ends of links it can hold; None: no limit
+    places: Places | None = None  # who holds its descriptors, if there can be too few
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.recent: OrderedDict[Evictable, None] | None = None
 
     def attach(self) -> None:
         """Binds the carrier to the running loop. Raises `RuntimeError` when it belongs to another one."""
@@ -189,36 +176,3 @@ class Carrier:
         Raises `OSError` (`EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`) when it cannot be had.
         """
         raise NotImplementedError
-
-    def admit(self, link: Evictable) -> None:
-        """Notes a new link; where there are too many, the one idle for longest is closed in order."""
-        if self.recent is None:
-            return
-        self.recent[link] = None
-        if self.capacity is not None and len(self.recent) > self.capacity:
-            self.evict()
-
-    def dismiss(self, link: Evictable) -> None:
-        """Notes that a link's connection is gone."""
-        if self.recent is not None:
-            self.recent.pop(link, None)
-
-    def evict(self) -> bool:
-        """Closes the link that was idle for longest; if none is idle, resets the stranger who is slowest to introduce himself."""
-        recent = self.recent
-        if not recent:
-            return False
-        oldest = list(islice(recent, LOOKED_AT))
-        for link in oldest:
-            if link.idle:
-                del recent[link]
-                link.finish("evicted")
-                return True
-        for link in oldest:
-            if link.half_open:
-                del recent[link]
-                link.fail("evicted")
-                return True
-        for link in oldest:  # they are all at work
-            recent.move_to_end(link)
-        return False

@@ -204,8 +204,7 @@ class Endpoint:
 
     def _begin(self, dial: Dial, ip: str, port: int) -> None:
         link = Link(self, self._channel(True), ip, port, dial)
-        self._links[link] = None
-        self.carrier.admit(link)
+        self._enter(link)
         if self._wall is not None and self._wall(ip, port):
             link.freeze()
             link.look_at(self.now() + self.handshake_timeout)
@@ -222,9 +221,13 @@ class Endpoint:
 
     def _accept(self, ip: str, port: int) -> Link:
         link = Link(self, self._channel(False), ip, port)
-        self._links[link] = None
-        self.carrier.admit(link)
+        self._enter(link)
         return link
+
+    def _enter(self, link: Link) -> None:
+        self._links[link] = None
+        if self.carrier.places is not None:
+            self.carrier.places.enter(link, stranger=not link.outbound)
 
     def _unreachable(self, reason: str, ip: str, port: int, detail: str = "") -> PeerUnreachable:
         return reasons.unreachable(reason, ip, port, self.network, self.handshake_timeout, detail)
@@ -246,6 +249,8 @@ class Endpoint:
         """Enters a new link under its uid, and serves whoever waits for it."""
         uid = link.uid
         assert uid is not None
+        if self.carrier.places is not None:
+            self.carrier.places.introduce(link)
         old = self._by_uid.get(uid)
         kept = link if old is None or not old.usable else self._better(old, link)
         self._by_uid[uid] = kept
@@ -298,14 +303,15 @@ class Endpoint:
 
     def touch(self, link: Link) -> None:
         """Notes that a link was used."""
-        recent = self.carrier.recent
-        if recent is not None and link in recent:
-            recent.move_to_end(link)
+        places = self.carrier.places
+        if places is not None:
+            places.use(link)
 
     def gone(self, link: Link) -> None:
         """A link's connection does not exist any more."""
         self._links.pop(link, None)
-        self.carrier.dismiss(link)
+        if self.carrier.places is not None:
+            self.carrier.places.leave(link)
         if not self._links and self._emptied is not None and not self._emptied.done():
             self._emptied.set_result(None)
 

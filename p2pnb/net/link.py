@@ -102,11 +102,6 @@ class Link(Accounts):
         return True
 
     @property
-    def half_open(self) -> bool:
-        """Whether it is a stranger's that has not said who he is."""
-        return self._state == OPENING and not self.outbound
-
-    @property
     def idle(self) -> bool:
         """Whether nobody owes anybody anything on it."""
         return OPEN <= self._state <= RETIRED and self.quiet

@@ -21,13 +21,14 @@ import socket
 import struct
 import sys
 import weakref
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from p2pnb.net.carrier import Address, Carrier, Evictable, Listener
+from p2pnb.net.carrier import Address, Carrier, Listener
+from p2pnb.net.places import Places
 
 resource: ModuleType | None
 try:
@@ -229,7 +230,7 @@ class TcpListener:
                 return
             except OSError as error:
                 if error.errno in OUT_OF_DESCRIPTORS:
-                    self._carrier.evict()
+                    self._carrier.places.make_room()
                     self._carrier.loop.remove_reader(self._socket.fileno())
                     self._carrier.sweep.at(0.0, self)
                 return
@@ -264,9 +265,8 @@ class TcpCarrier(Carrier):
     def __init__(self, capacity: int | None = None) -> None:
         super().__init__()
         self.listeners: set[TcpListener] = set()
-        self.recent: OrderedDict[Evictable, None] = OrderedDict()
         self._limit = capacity if capacity is not None else _descriptors() * 9 // 10
-        self.capacity = self._limit
+        self.places: Places = Places(self._limit)
 
     @classmethod
     def shared(cls) -> TcpCarrier:
@@ -311,7 +311,7 @@ class TcpCarrier(Carrier):
             sock.close()
             raise
         self.listeners.add(listener)
-        self.capacity = max(self._limit - len(self.listeners), 16)
+        self.places.capacity = max(self._limit - len(self.listeners), 16)
         return listener
 
     def _socket(self, ip: str) -> socket.socket:
@@ -320,7 +320,7 @@ class TcpCarrier(Carrier):
         try:
             sock = socket.socket(family, socket.SOCK_STREAM)
         except OSError as error:
-            if error.errno not in OUT_OF_DESCRIPTORS or not self.evict():
+            if error.errno not in OUT_OF_DESCRIPTORS or not self.places.make_room():
                 raise
             sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setblocking(False)

@@ -88,7 +88,6 @@ def test_a_carrier_must_say_how_to_dial_and_to_listen() -> None:
         carrier.dial(asyncio.Protocol(), "127.0.0.1", 1, ("127.0.0.1", 2))
     with pytest.raises(NotImplementedError):
         carrier.listen(lambda ip, port: asyncio.Protocol(), "127.0.0.1", 1)
-    assert not carrier.evict()
 
 
 def test_links_and_endpoints_show_what_they_are(world: Any) -> None:

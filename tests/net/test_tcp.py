@@ -31,7 +31,7 @@ def test_only_idle_links_make_room_and_the_oldest_first(tcp: Any) -> None:
     async def test() -> None:
         carrier = TcpCarrier(capacity=20)
         nodes = [await tcp.node(carrier=carrier) for _ in range(6)]
-        assert carrier.capacity == 16, "at least"
+        assert carrier.places.capacity == 16, "at least"
         hub, others = nodes[0], nodes[1:]
         busy = await others[0].send(hub.ip, hub.port, (REF, 1), uid=hub.uid)
         await tcp.take(hub, 1)
@@ -42,7 +42,7 @@ def test_only_idle_links_make_room_and_the_oldest_first(tcp: Any) -> None:
             for b in others[1:]:
                 if a is not b:
                     await exchange(tcp, a, b)
-            assert len(carrier.recent) <= carrier.capacity
+            assert len(carrier.places) <= carrier.places.capacity
         assert sum(node.counters["evicted"] for node in nodes) >= 1
         assert not any(node.counters["reset"] for node in nodes), "they ended in order"
         assert not busy.closed, "a request is unanswered on it"
@@ -75,15 +75,36 @@ def test_the_least_recently_used_goes_first(tcp: Any) -> None:
     tcp.run(test)
 
 
-def test_a_stranger_who_says_nothing_makes_room_when_nobody_is_idle(tcp: Any) -> None:
+def test_strangers_displace_each_other_and_nobody_who_is_known(tcp: Any) -> None:
+    async def test() -> None:
+        hub = await tcp.node(carrier=TcpCarrier(capacity=33))
+        known = [await tcp.greeted(hub) for _ in range(24)]
+        silent = [tcp.dial(hub) for _ in range(40)]
+        await tcp.until(lambda: [raw.lost for raw in silent] == [True] * 32 + [False] * 8)
+        assert hub.counters["evicted"] == 32
+        honest = await tcp.node()
+        await exchange(tcp, honest, hub)
+        assert not any(raw.eof or raw.lost for raw in known[1:])
+        for raw in known + silent:
+            raw.transport.abort()
+
+    tcp.run(test)
+
+
+def test_a_stranger_makes_room_when_nobody_is_idle(tcp: Any) -> None:
     async def test() -> None:
         hub = await tcp.node(carrier=TcpCarrier(capacity=17))
-        silent = [tcp.dial(hub) for _ in range(16)]
+        busy = [await tcp.greeted(hub) for _ in range(14)]
+        for raw in busy:
+            raw.say((REF, 1))
+        await tcp.take(hub, 14)
+        silent = [tcp.dial(hub) for _ in range(2)]
         await tcp.until(lambda: len(hub._links) == 16)
         honest = await tcp.node()
         await exchange(tcp, honest, hub)
-        assert hub.counters["evicted"] == 1
-        for raw in silent:
+        assert dict(hub.counters) == {"evicted": 1}
+        await tcp.until(lambda: [raw.lost for raw in silent] == [True, False])
+        for raw in busy + silent:
             raw.transport.abort()
 
     tcp.run(test)
@@ -104,8 +125,8 @@ def test_running_out_of_descriptors(tcp: Any) -> None:
                     held.append(os.dup(0))
                 except OSError:
                     break
-            for endpoint in (a, b, c):
-                endpoint.carrier.recent.clear()  # nothing to close for it
+            a.carrier.places.leave(a.links[0])  # so that nothing can be closed for it
+            a.carrier.places.leave(b.links[0])
             with pytest.raises(PeerUnreachable) as error:
                 await a.send(c.ip, c.port, (IAM, 1), uid=c.uid)
             assert error.value.reason == "unreachable"
@@ -194,8 +215,7 @@ def test_the_limit_of_descriptors_is_raised() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
         carrier = TcpCarrier()
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 256
-        assert carrier.capacity is not None
-        assert carrier.capacity < resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        assert 0 < carrier.places.capacity < resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
