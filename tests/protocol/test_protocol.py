@@ -114,6 +114,18 @@ def test_lines_of_prose_fit(document: str) -> None:
         assert inside or line.startswith("|") or len(line) <= 140, number
 
 
+def test_rows_of_tables_have_as_many_cells_as_their_head(document: str) -> None:
+    inside, cells = False, 0
+    for number, line in enumerate(document.splitlines(), 1):
+        inside ^= line.startswith("```")
+        if inside or not line.startswith("|"):
+            cells = 0
+            continue
+        found = len(re.findall(r"(?<!\\)\|", line))
+        assert cells in {0, found}, number
+        cells = found
+
+
 def test_quotations_are_the_drafts_words(document: str) -> None:
     if not DRAFT.exists():
         pytest.skip("the draft's text is not beside this repository")

@@ -209,7 +209,7 @@ def script() -> list[Step]:
         (0, "A", Iam(A.uid), "A says who it is, as `peer-connect` does."),
         (0, "B", None, "B tells A the address it sees it at, and its own uid, which is the one that the handshake proved."),
         (1, "A", Peers(number(key)), "A looks for the peers nearest to the key of a value."),
-        (1, "B", None, "B knows C and D, and A, to whom it does not name itself. D is nearer to the key than C."),
+        (1, "B", None, "B knows C and D, and A, to whom it does not name itself. C is nearer to the key than D."),
         (2, "A", Set(VALUE), "A stores the value. The key is not sent: B computes it."),
         (2, "B", None, "Fewer than 20 peers that B knows are nearer to the key: it stores the value."),
         (3, "A", Ref(number(key)), "A fetches it."),
