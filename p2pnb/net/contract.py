@@ -3,11 +3,13 @@
 A peer reads no socket. `await recv()` gives it the next thing that happened, `send(…)` takes one datum away; TCP, memory
 and carrier pigeons are told apart by nobody above this line.
 
-- `recv()` is awaited for `Received` or `Lost`, or for a bare `(ip, port, payload)`: a datum from an unauthenticated end.
+- `recv()` is awaited for `Received` or `Lost`, or for a bare `(ip, port, payload)`: a datum from an unauthenticated end. It
+  raises `PeerUnreachable` once the carrier is closed.
 - `send(ip, port, payload, *, uid=None, link=None)` sends one datum: on `link` where one is given; else on any live link to
   `uid`; else by dialling `(ip, port)`, and then it fails with `PeerUnreachable` when the other end is not `uid`. It returns
-  the link it used (None where a carrier has none), or a coroutine that does. Such a coroutine writes the datum and
-  returns in one step, so that whoever awaits it can note "sent, and in this order" before anything else happens.
+  the link it used (None where a carrier has none), or a coroutine that does: while it dials, or while 16 requests or 2 MB of
+  them are unanswered on the link. Such a coroutine writes the datum and returns in one step, so that whoever awaits it can note
+  "sent, and in this order" before anything else happens; cancelled before, it has sent nothing.
 - Everything sent on one link arrives in order or not at all. A link that ended is announced once, by `Lost(link)`.
 """
 
