@@ -108,7 +108,7 @@ def test_a_slow_handshake_is_cut_off(world: Any) -> None:
         limit = 1.0 if world.tcp else spec.HANDSHAKE_TIMEOUT
         node = await world.node(handshake_timeout=limit)
         begun = loop.time()
-        slow = [world.dial(node) for _ in range(100)]
+        slow = [world.dial(node) for _ in range(500)]
         greetings = [world.channel().start() for _ in slow]
         step = 0
 
@@ -121,11 +121,11 @@ def test_a_slow_handshake_is_cut_off(world: Any) -> None:
                 loop.call_later(limit / 5, drip)
 
         drip()
-        await world.until(lambda: len(node._links) == 100)
+        await world.until(lambda: len(node._links) == 500)
         await still_serves(world, node)
         await world.until(lambda: all(raw.lost for raw in slow))
         assert loop.time() - begun < limit + 0.5
-        assert node.counters["timeout"] == 100
+        assert node.counters["timeout"] == 500
 
     world.run(test)
 
