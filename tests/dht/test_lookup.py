@@ -1,0 +1,554 @@
+"""A lookup, step by step: slots, patience, the end, hints and what is never done with them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from p2pnb.dht.candidate import TRANSITIONS
+from p2pnb.dht.lookup import Lookup
+from p2pnb.errors import LocalProtocolError
+from p2pnb.wire.contact import Contact, contact
+
+OWN = 1 << 255  # far from everybody; the target is 0, so a uid is its own distance
+
+
+def at(uid: int, ip: str = "127.0.0.1") -> Contact:
+    return contact(ip, 1_000 + uid % 60_000, uid)
+
+
+def lookup(*seeds: int, want: int = 3, alpha: int = 2, patience: float = 1.0, linked: bool = False) -> Lookup:
+    return Lookup(
+        0, OWN, [at(uid) for uid in seeds], want=want, alpha=alpha, now=0.0, patience=patience,
+        is_linked=lambda _: linked, own_address=("127.0.0.1", 999),
+    )  # fmt: skip
+
+
+def ask(it: Lookup, now: float = 0.0) -> list[int | None]:
+    """All that are to be asked now."""
+    asked = []
+    while (chosen := it.next(now)) is not None:
+        asked.append(chosen.uid)
+    return asked
+
+
+def answers(it: Lookup) -> list[int | None]:
+    return [each.uid for each in it.nearest]
+
+
+# --- whom to ask, and when to end -------------------------------------------------------------------------------------
+
+
+def test_the_nearest_are_asked_alpha_at_a_time() -> None:
+    it = lookup(40, 10, 30, 20)
+    assert ask(it) == [10, 20]
+    it.replied(at(20), [], 0.1)
+    assert ask(it, 0.1) == [30]
+    it.replied(at(10), [at(5)], 0.2)
+    assert ask(it, 0.2) == [5], "a reply is used the moment it comes"
+    it.replied(at(5), [], 0.3)
+    assert it.finished, "30 has not answered, but it is not among the three nearest any more"
+    assert answers(it) == [5, 10, 20]
+
+
+def test_it_ends_when_the_nearest_that_are_left_have_answered() -> None:
+    it = lookup(10, 20, 30, 40)
+    ask(it)
+    it.replied(at(10), [at(5)], 0.1)
+    it.replied(at(20), [], 0.1)
+    assert ask(it, 0.1) == [5]
+    it.replied(at(5), [at(10), at(20)], 0.2)
+    assert it.finished
+    assert answers(it) == [5, 10, 20]
+    assert (it.rpcs, it.dials, it.hops) == (3, 3, 2)
+    assert it.wake(0.2) is None
+    assert ask(it, 9.0) == []
+
+
+def test_nothing_beyond_the_nearest_is_asked() -> None:
+    it = lookup(10, 20, 30, 40, want=2, alpha=10)
+    assert ask(it) == [10, 20]
+    it.failed(at(10), 0.1, dialled=False)
+    assert ask(it, 0.1) == [30]
+
+
+def test_it_ends_when_nobody_is_left_to_ask() -> None:
+    it = lookup(10, 20)
+    ask(it)
+    it.replied(at(10), [at(10), at(20), at(OWN)], 0.1)
+    assert not it.finished
+    it.failed(at(20), 0.2, dialled=True)
+    assert it.finished
+    assert answers(it) == [10]
+    assert it.hops == 1
+
+
+def test_without_seeds_it_is_over_at_once() -> None:
+    it = lookup()
+    assert it.finished
+    assert ask(it) == []
+    assert (it.nearest, it.hops, it.rpcs) == ([], 0, 0)
+    assert lookup(OWN).finished, "it never asks itself"
+
+
+def test_a_verified_record_ends_it() -> None:
+    it = lookup(10, 20, 30)
+    ask(it)
+    it.replied(at(20), [at(7)], 0.1)
+    ask(it, 0.1)
+    it.found(at(7), 0.2)
+    assert it.finished
+    assert answers(it) == [7, 20]
+    assert it.hops == 2
+    it.replied(at(10), [at(1)], 0.3)
+    it.failed(at(30), 0.3, dialled=True)
+    it.found(at(10), 0.3)
+    assert not it.connected(at(10), 10, 0.3)
+    assert answers(it) == [7, 20], "what comes after the end is ignored"
+
+
+def test_more_than_wanted_may_have_answered() -> None:
+    it = lookup(10, 20, 30, want=1, alpha=3, patience=0.0)
+    ask(it)
+    it.replied(at(30), [], 0.1)
+    assert it.finished
+    it = lookup(10, 20, want=1, alpha=1)
+    ask(it)
+    it.replied(at(10), [at(5)], 0.1)
+    ask(it, 0.1)
+    it.replied(at(5), [], 0.2)
+    assert it.finished
+    assert answers(it) == [5]
+    assert [each.uid for each in it.answered(5)] == [5, 10]
+
+
+@pytest.mark.parametrize(("want", "alpha"), [(0, 3), (3, 0), (-1, 1)])
+def test_nothing_can_be_neither_wanted_nor_asked(want: int, alpha: int) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        lookup(10, want=want, alpha=alpha)
+
+
+# --- patience ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_slow_give_their_slot_away() -> None:
+    it = lookup(10, 20, 30, 40)
+    ask(it)
+    assert it.wake(0.5) == 1.0
+    assert ask(it, 0.99) == []
+    assert ask(it, 1.0) == [30, 40]
+    assert it.wake(1.0) == 2.0
+    assert it.wake(7.0) == 7.0, "not in the past"
+
+
+def test_the_slow_do_not_hold_up_the_end_but_may_still_answer() -> None:
+    it = lookup(10, 20, 30, 40)
+    ask(it)
+    it.replied(at(20), [], 0.5)
+    assert ask(it, 0.5) == [30]
+    assert ask(it, 1.0) == [40]
+    it.replied(at(10), [at(5)], 1.2)
+    assert ask(it, 1.2) == [], "10 is slow no more, and 30 and 40 have the slots"
+    it.replied(at(30), [], 1.3)
+    assert ask(it, 1.3) == [5]
+    ask(it, 2.3)
+    assert it.finished, "5 is slow, and the nearest three that are not have answered"
+    assert answers(it) == [10, 20, 30]
+
+
+def test_the_slow_are_waited_for_as_long_as_nobody_has_answered() -> None:
+    it = lookup(10, 20)
+    ask(it)
+    ask(it, 3.0)
+    assert not it.finished
+    assert it.wake(3.0) is None
+    it.replied(at(20), [at(5)], 4.0)
+    assert ask(it, 4.0) == [5]
+    it.failed(at(5), 4.5, dialled=True)
+    assert it.finished
+    assert answers(it) == [20]
+
+
+def test_when_all_have_failed_it_is_over() -> None:
+    it = lookup(10, 20)
+    ask(it)
+    ask(it, 2.0)
+    it.failed(at(10), 5.0, dialled=True)
+    assert not it.finished
+    it.failed(at(20), 5.0, dialled=False)
+    assert it.finished
+    assert it.nearest == []
+
+
+# --- hints ------------------------------------------------------------------------------------------------------------
+
+
+def test_twenty_hints_of_a_reply_are_considered() -> None:
+    it = lookup(500, want=30)
+    ask(it)
+    it.replied(at(500), (at(uid) for uid in range(100, 400)), 0.1)
+    assert [event.contact.uid for event in it.events if event.event == "named"][1:] == list(range(100, 120))
+
+
+def test_it_never_asks_itself() -> None:
+    it = lookup(50, alpha=10)
+    ask(it)
+    it.replied(at(50), [at(OWN), contact("127.0.0.1", 999, 3), contact("127.0.0.1", 999), at(50)], 0.1)
+    assert it.finished
+
+
+@pytest.mark.parametrize("ip", ["0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "ff02::1", "fe80::1%eth0", "example.org", "", "1.2.3"])
+def test_what_is_no_host_is_never_dialled(ip: str) -> None:
+    it = lookup(50, alpha=10)
+    ask(it)
+    it.replied(at(50), [contact(ip, 5, 3), contact("127.0.0.1", 0, 4)], 0.1)
+    assert it.finished
+
+
+@pytest.mark.parametrize(
+    ("referrer", "hint", "accepted"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("127.0.0.1", "192.168.1.2", True),
+        ("127.0.0.1", "93.184.216.34", True),
+        ("192.168.1.1", "127.0.0.1", False),
+        ("192.168.1.1", "10.0.0.1", True),
+        ("93.184.216.34", "127.0.0.1", False),
+        ("93.184.216.34", "192.168.1.1", False),
+        ("93.184.216.34", "::ffff:192.168.1.1", False),
+        ("93.184.216.34", "93.184.216.35", True),
+    ],
+)
+def test_addresses_are_accepted_from_the_same_or_a_narrower_scope(referrer: str, hint: str, accepted: bool) -> None:
+    it = Lookup(0, OWN, [at(50, referrer)], want=3, now=0.0)
+    ask(it)
+    it.replied(at(50, referrer), [at(3, hint)], 0.1)
+    assert ask(it, 0.1) == ([3] if accepted else [])
+
+
+def test_referrers_take_turns() -> None:
+    it = lookup(500, 600, want=10, alpha=4)
+    ask(it)
+    it.replied(at(500), [at(uid) for uid in (10, 11, 12, 13)], 0.1)
+    it.replied(at(600), [at(uid) for uid in (20, 21, 22, 23)], 0.1)
+    assert ask(it, 0.1) == [10, 20, 11, 21]
+
+
+def test_a_referrer_in_doubt_has_to_wait_even_if_its_hints_fill_the_window() -> None:
+    it = lookup(500, 600, want=3, alpha=1)
+    ask(it)
+    it.replied(at(500), [at(uid) for uid in range(10, 30)], 0.1)
+    assert ask(it, 0.1) == [10]
+    it.failed(at(10), 0.2, dialled=True)
+    assert ask(it, 0.2) == [600], "farther than the three nearest, but from our own table"
+    it.replied(at(600), [at(40)], 0.3)
+    assert ask(it, 0.3) == [11], "600 is not trusted that much more yet"
+    it.failed(at(11), 0.4, dialled=True)
+    assert ask(it, 0.4) == [40]
+
+
+def test_after_three_refuted_hints_the_others_of_that_referrer_are_dropped() -> None:
+    it = lookup(500, want=5, alpha=3)
+    ask(it)
+    it.replied(at(500), [at(uid) for uid in range(10, 30)], 0.1)
+    assert ask(it, 0.1) == [10, 11, 12]
+    for uid in (10, 11, 12):
+        assert not it.finished
+        it.failed(at(uid), 0.2, dialled=True)
+    assert it.finished
+    assert sum(event.event == "dropped" for event in it.events) == 17
+    assert answers(it) == [500]
+
+
+def test_what_somebody_else_names_as_well_is_not_dropped() -> None:
+    it = lookup(500, 600, want=4, alpha=3)
+    ask(it)
+    it.replied(at(500), [at(uid) for uid in range(10, 18)], 0.1)
+    it.replied(at(600), [at(16), at(17)], 0.1)
+    assert ask(it, 0.1) == [10, 11, 12]
+    for uid in (10, 11, 12):
+        it.failed(at(uid), 0.2, dialled=True)
+    assert [event.contact.uid for event in it.events if event.event == "dropped"] == [13, 14, 15], "16 and 17 have two referrers"
+    assert ask(it, 0.2) == [16, 17]
+
+
+def test_the_dropped_are_tried_after_all_when_somebody_better_names_them() -> None:
+    it = lookup(500, 600, want=2, alpha=5)
+    assert ask(it) == [500, 600]
+    it.replied(at(500), [at(uid) for uid in range(10, 16)], 0.1)
+    assert ask(it, 0.1) == [10, 11]
+    it.failed(at(10), 0.2, dialled=True)
+    it.failed(at(11), 0.2, dialled=True)
+    assert ask(it, 0.2) == [12, 13]
+    it.failed(at(12), 0.3, dialled=True)
+    assert {event.contact.uid for event in it.events if event.event == "dropped"} == {14, 15}
+    it.replied(at(600), [at(15)], 0.4)
+    assert ask(it, 0.4) == [15]
+
+
+def test_whoever_names_what_was_refuted_already_is_charged_for_it() -> None:
+    it = lookup(500, 600, want=2, alpha=5)
+    ask(it)
+    it.replied(at(500), [at(10), at(11), at(12)], 0.1)
+    ask(it, 0.1)
+    for uid in (10, 11):
+        it.failed(at(uid), 0.2, dialled=True)
+    ask(it, 0.2)
+    it.failed(at(12), 0.2, dialled=True)
+    it.replied(at(600), [at(uid) for uid in range(10, 20)], 0.3)
+    assert it.finished, "600 repeats what has been refuted three times; its other hints are not worth a dial"
+
+
+def test_a_broken_link_is_nobodys_fault() -> None:
+    it = lookup(500, want=5, alpha=3)
+    ask(it)
+    it.replied(at(500), [at(uid) for uid in range(10, 30)], 0.1)
+    for _ in range(10):
+        for uid in ask(it, 0.1):
+            it.failed(at(uid or 0), 0.2, dialled=False)
+    assert not any(event.event == "dropped" for event in it.events)
+
+
+def test_where_our_own_contacts_are_dead_as_well_nobody_is_a_liar() -> None:
+    it = lookup(500, 501, 502, 503, want=5, alpha=4)
+    ask(it)
+    for uid in (501, 502, 503):
+        it.failed(at(uid), 0.1, dialled=True)
+    it.replied(at(500), [at(uid) for uid in range(10, 30)], 0.1)
+    for uid in (10, 11, 12, 13, 14, 15):
+        assert it.next(0.1) == at(uid)
+        it.failed(at(uid), 0.2, dialled=True)
+    assert not any(event.event == "dropped" for event in it.events)
+
+
+# --- one uid, several addresses ---------------------------------------------------------------------------------------
+
+FALSE = contact("127.0.0.1", 4_444, 7)
+
+
+def test_a_false_address_named_first_hides_nobody() -> None:
+    it = lookup(500, 600, alpha=3)
+    ask(it)
+    it.replied(at(500), [FALSE], 0.1)
+    assert it.next(0.1) is FALSE
+    it.replied(at(600), [at(7)], 0.1)
+    assert it.next(0.1) is None, "one address of a uid at a time"
+    it.failed(FALSE, 0.2, dialled=True)
+    assert it.next(0.2) == at(7)
+    it.replied(at(7), [FALSE, at(7)], 0.3)
+    assert it.finished
+    assert it.nearest[0] == at(7)
+
+
+def test_a_black_hole_named_first_hides_nobody_either() -> None:
+    it = lookup(500, 600, alpha=3)
+    ask(it)
+    it.replied(at(500), [FALSE], 0.1)
+    assert it.next(0.1) is FALSE
+    it.replied(at(600), [at(7)], 0.1)
+    assert it.next(1.1) == at(7)
+    it.replied(at(7), [], 1.2)
+    assert it.finished
+    assert it.nearest[0] == at(7)
+
+
+@pytest.mark.parametrize("late", ["replied", "failed", "found"])
+def test_a_uid_that_has_answered_elsewhere_needs_no_second_answer(late: str) -> None:
+    it = lookup(500, 600, 700, alpha=3, want=4)
+    ask(it)
+    it.replied(at(500), [FALSE], 0.1)
+    it.replied(at(600), [at(7)], 0.1)
+    assert it.next(0.1) is FALSE
+    assert it.next(1.1) == at(7)
+    it.replied(at(7), [at(8)], 1.2)
+    assert it.next(1.2) == at(8)
+    if late == "found":
+        it.found(FALSE, 1.3)
+        assert it.finished
+    elif late == "failed":
+        it.failed(FALSE, 1.3, dialled=True)
+    else:
+        it.replied(FALSE, [at(3)], 1.3)
+        assert it.next(1.3) is None
+    assert [each.uid for each in it.answered(9)].count(7) == 1
+
+
+def test_other_addresses_of_who_has_answered_are_not_tried() -> None:
+    it = lookup(500, 600, 7, alpha=3, want=4)
+    ask(it)
+    it.replied(at(500), [FALSE], 0.1)
+    assert it.next(0.1) is None
+    it.replied(at(7), [], 0.2)
+    assert it.next(0.2) is None
+    it.replied(at(600), [FALSE, contact("127.0.0.1", 5_555, 7)], 0.3)
+    assert it.next(0.3) is None
+    assert it.finished
+
+
+# --- hints without a uid ----------------------------------------------------------------------------------------------
+
+NAMELESS = contact("127.0.0.1", 77)
+
+
+def nameless(want: int = 4) -> Lookup:
+    it = lookup(500, want=want, alpha=2)
+    ask(it)
+    it.replied(at(500), [NAMELESS, NAMELESS, at(40)], 0.1)
+    assert ask(it, 0.1) == [40, None], "after those whose uid is known"
+    return it
+
+
+def test_a_hint_without_a_uid_takes_its_place_when_it_is_known() -> None:
+    it = nameless()
+    assert it.connected(NAMELESS, 7, 0.2)
+    it.replied(NAMELESS, [at(5)], 0.3)
+    assert ask(it, 0.3) == [5]
+    it.replied(at(5), [at(7), contact("127.0.0.1", 77, 7)], 0.4)
+    it.replied(at(40), [], 0.4)
+    assert it.finished
+    assert it.nearest == [at(5), contact("127.0.0.1", 77, 7), at(40), at(500)]
+
+
+def test_it_answers_under_its_uid_too() -> None:
+    it = nameless()
+    it.connected(NAMELESS, 7, 0.2)
+    it.replied(contact("127.0.0.1", 77, 7), [], 0.3)
+    assert [each.uid for each in it.answered(1)] == [7]
+
+
+@pytest.mark.parametrize("uid", [500, 40, OWN])
+def test_a_hint_without_a_uid_may_be_somebody_known(uid: int) -> None:
+    it = nameless()
+    assert not it.connected(NAMELESS, uid, 0.2)
+    it.replied(at(40), [], 0.3)
+    assert it.finished
+    assert answers(it) == [40, 500]
+
+
+def test_a_hint_without_a_uid_may_be_somebody_who_is_being_asked() -> None:
+    it = nameless()
+    it.replied(at(40), [contact("127.0.0.1", 78, 7)], 0.2)
+    assert ask(it, 0.2) == [7]
+    assert not it.connected(NAMELESS, 7, 0.3)
+
+
+def test_a_hint_without_a_uid_may_be_somebody_who_is_still_to_be_asked() -> None:
+    it = lookup(500, 600, want=4, alpha=2)
+    ask(it)
+    it.replied(at(500), [NAMELESS], 0.1)
+    assert ask(it, 0.1) == [None]
+    it.replied(at(600), [contact("127.0.0.1", 77, 7), contact("127.0.0.1", 78, 7)], 0.2)
+    assert it.connected(NAMELESS, 7, 0.2)
+    assert ask(it, 0.2) == [], "one address of a uid at a time"
+    it.failed(NAMELESS, 0.3, dialled=False)
+    assert it.next(0.3) == contact("127.0.0.1", 78, 7), "and no address twice"
+
+
+def test_the_same_address_is_not_asked_again_under_the_uid_it_proved() -> None:
+    it = lookup(500, 600, want=4, alpha=1)
+    ask(it)
+    it.replied(at(500), [NAMELESS], 0.1)
+    assert ask(it, 0.1) == [600]
+    it.replied(at(600), [contact("127.0.0.1", 77, 7), contact("127.0.0.1", 78, 7)], 0.2)
+    assert ask(it, 0.2) == [7]
+    asked = [event.contact for event in it.events if event.event == "asked"][-1]
+    it.failed(asked, 0.3, dialled=True)
+    first = it.next(0.3)
+    assert first == contact("127.0.0.1", 78, 7)
+    it.failed(first, 0.4, dialled=True)
+    assert it.next(0.4) is NAMELESS
+    assert it.connected(NAMELESS, 7, 0.5)
+    it.replied(NAMELESS, [contact("127.0.0.1", 77, 7)], 0.6)
+    assert it.finished
+
+
+def test_only_a_hint_without_a_uid_can_turn_out_to_be_one() -> None:
+    it = lookup(500)
+    ask(it)
+    with pytest.raises(LocalProtocolError, match="as the uid it has"):
+        it.connected(at(500), 501, 0.1)
+
+
+# --- limits on dials --------------------------------------------------------------------------------------------------
+
+
+def test_an_open_link_costs_no_dial() -> None:
+    it = lookup(*range(1, 100), want=99, alpha=99, linked=True)
+    assert len(ask(it)) == 99
+    assert (it.rpcs, it.dials) == (99, 0)
+
+
+def test_at_most_64_dials() -> None:
+    it = lookup(*range(1, 100), want=99, alpha=99)
+    assert ask(it) == list(range(1, 65))
+    for uid in range(1, 65):
+        it.replied(at(uid), [at(100 + uid)], 0.1)
+    assert ask(it, 0.1) == []
+    assert it.finished
+    assert it.dials == 64
+
+
+def test_at_most_3_dials_an_ip_however_it_is_spelled() -> None:
+    four = ["93.184.216.34", "::ffff:93.184.216.34", "::ffff:5db8:d822"]
+    six = ["2606:2800::1", "2606:2800:0::1", "2606:2800:0:0::1", "2606:2800::0001"]
+    seeds = [contact(ip, port, 10 * port + spelling) for spelling, ip in enumerate(four + six) for port in range(1, 9)]
+    it = Lookup(0, OWN, seeds, want=99, now=0.0, alpha=99)
+    assert len(ask(it)) == 6
+
+
+def test_loopback_and_private_ranges_are_exempt() -> None:
+    it = Lookup(0, OWN, [contact(ip, port, port) for port in range(1, 30) for ip in ["10.0.0.1"]], want=99, now=0.0, alpha=99)
+    assert len(ask(it)) == 29
+
+
+# --- the table of transitions -----------------------------------------------------------------------------------------
+
+
+def test_what_the_table_does_not_list_is_refused() -> None:
+    it = lookup(10, 20, 30)
+    ask(it)
+    with pytest.raises(LocalProtocolError, match="never named"):
+        it.replied(at(99), [], 0.1)
+    with pytest.raises(LocalProtocolError, match="never named"):
+        it.failed(contact("127.0.0.1", 5, 10), 0.1, dialled=True)
+    with pytest.raises(LocalProtocolError, match="is untried: it cannot be replied"):
+        it.replied(at(30), [], 0.1)
+    it.replied(at(10), [], 0.1)
+    with pytest.raises(LocalProtocolError, match="is answered: it cannot be replied"):
+        it.replied(at(10), [], 0.1)
+    it.failed(at(20), 0.1, dialled=True)
+    with pytest.raises(LocalProtocolError, match="is refuted: it cannot be found"):
+        it.found(at(20), 0.1)
+    assert [each.uid for each in it.answered(9)] == [10], "a mistake changes nothing"
+
+
+def test_the_table_is_sound() -> None:
+    states = {state for state, _ in TRANSITIONS} | set(TRANSITIONS.values())
+    reached = {"unnamed"}
+    for _ in states:
+        reached |= {after for (before, _), after in TRANSITIONS.items() if before in reached}
+    assert reached == states, "every state can be reached"
+    into_flight = [before for (before, _), after in TRANSITIONS.items() if after == "in flight"]
+    assert into_flight == ["untried"]
+    into_untried = {before for (before, _), after in TRANSITIONS.items() if after == "untried"}
+    assert into_untried == {"unnamed", "dropped"}, "nobody is asked twice"
+
+
+def test_events_tell_the_whole_story() -> None:
+    it = lookup(10, 20, alpha=1, want=2)
+    ask(it, 0.5)
+    it.replied(at(10), [at(5)], 0.75)
+    ask(it, 0.75)
+    ask(it, 1.75)
+    assert [(event.time, event.event, event.contact.uid, event.referrer, event.hop) for event in it.events] == [
+        (0.0, "named", 10, None, 1),
+        (0.0, "named", 20, None, 1),
+        (0.5, "asked", 10, None, 1),
+        (0.75, "replied", 10, None, 1),
+        (0.75, "named", 5, 10, 2),
+        (0.75, "asked", 5, 10, 2),
+        (1.75, "slow", 5, 10, 2),
+        (1.75, "asked", 20, None, 1),
+    ]
+    assert all(first.time <= second.time for first, second in pairwise(it.events))
