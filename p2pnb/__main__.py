@@ -1,37 +1,76 @@
 """The command line: `python -m p2pnb demo`, `lab` and `node`.
 
-`demo` shows every part in the terminal, on twenty real encrypted nodes; `lab` opens the notebooks; `node` runs nodes that
-others join, or that join others, until Ctrl-C.
+`demo` goes through every part in the terminal, on real encrypted nodes: it is a short script, each line of which is shown
+and then run. `lab` opens the notebooks in JupyterLab. `node` runs one node until Ctrl-C, alone or in a network that exists.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import asyncio
+import importlib
 import importlib.util
+import inspect
 import logging
-import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from p2pnb import Author, Cluster, Identity, key_of
+import p2pnb
+from p2pnb import Cluster, Identity
 from p2pnb.errors import P2PError
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
+DEMO = """
+# {nodes} nodes, each with a port of its own on this machine, and every connection encrypted
+cluster = await Cluster.launch({nodes})
+cluster
+
+# a value is kept under its SHA-256, at the nodes whose uids are nearest to that; any node finds it
+key = await cluster[0].set(b"hello")
+cluster[0].last
+await cluster[-1].ref(key)
+
+# a bag belongs to nobody: every node has a vote
+cats = key_of(b"cats")
+for node in cluster[:7]: await node.bag_publish(cats, key)
+await cluster[-1].bag_popular(cats)
+
+# a namespace belongs to an author, who signs its entries
+author = Author.create()
+signature = await cluster[0].namespace(author).set("favourite", key)
+await cluster[-1].namespace(author).ref("favourite")
+
+# everything is a table, too
+cluster[0].routing().head()
+cluster.traffic().query("count > 0")
+
+# three in ten die without warning; the value is still there
+dead = cluster.kill(fraction=0.3)
+cluster
+await cluster.random().ref(key)
+
+await cluster.close()
+"""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.command != "lab":
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if options.verbose:
         logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(name)s %(message)s")
     try:
         if options.command == "demo":
             return asyncio.run(_demo(options.nodes))
         if options.command == "lab":
-            return _lab()
+            return _lab(rest)
         return asyncio.run(_node(options))
     except KeyboardInterrupt:
         print("\nstopped")
@@ -47,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="launch a cluster and go through every part of it, here in the terminal")
     demo.add_argument("--nodes", type=int, default=20, help="how many (default 20)")
-    commands.add_parser("lab", help="open the notebooks in JupyterLab")
+    commands.add_parser("lab", help="open the notebooks in JupyterLab", epilog="All other arguments are JupyterLab's, such as --no-browser.")
     node = commands.add_parser("node", help="run a node until Ctrl-C")
     node.add_argument("--join", type=_address, metavar="IP:PORT", help="a node of the network to join; without it a new network begins")
     node.add_argument("--host", default="127.0.0.1", help='address to listen at: 127.0.0.1 (default), "lan", or one of this machine\'s')
@@ -65,57 +104,56 @@ def _address(text: str) -> tuple[str, int]:
 
 
 async def _demo(nodes: int) -> int:
-    """The main job, with what each step prints."""
+    """The script, line by line, each with the value that it has, as Python's prompt would show it."""
     pd.set_option("display.width", 150, "display.max_columns", 20)
-    print(f">>> cluster = await Cluster.launch({nodes})")
-    async with Cluster.launch(nodes) as cluster:
-        there, here = cluster[len(cluster) // 3], cluster[-1]
-        print(f"{cluster!r}\n\n>>> key = await cluster[{there.position}].set(b'hello')")
-        key = await there.set(b"hello")
-        print(f"{key!r}: {there.last.stored} of the peers nearest to it hold it now\n\n>>> await cluster[{here.position}].ref(key)")
-        print(f"{await here.ref(key)!r}\n\n>>> topic = key_of(b'cats')    # a bag: whoever likes may publish into it")
-        topic, other = key_of(b"cats"), await here.set(b"a second cat")
-        for publisher in cluster[:3]:
-            await publisher.bag_publish(topic, key)
-        await here.bag_publish(topic, other)
-        print(f">>> await cluster[0].bag_popular(topic)\n{await cluster[0].bag_popular(topic)!r}\n")
-        author = Author.create()
-        print(f">>> author = Author.create()    # a namespace: only its owner can write\n{author!r}")
-        print(f">>> await cluster[{there.position}].namespace(author).set('about', key)")
-        signature = await there.namespace(author).set("about", key)
-        print(f"signature {signature.hex()[:16]}…\n>>> await cluster[{here.position}].namespace(author).ref('about') == key")
-        print(f"{await here.namespace(author).ref('about') == key}\n\n>>> cluster[0].routing().head()")
-        print(f"{cluster[0].routing().head()}\n\n>>> cluster.traffic()\n{cluster.traffic().query('count > 0')}\n")
-        dead = cluster.kill(fraction=0.3)
-        print(f">>> cluster.kill(fraction=0.3)    # {len(dead)} nodes, without warning")
-        print(f">>> await cluster.random().ref(key)\n{await cluster.random().ref(key)!r}\n")
-    print("The same in a notebook, with pictures:  python -m p2pnb lab")
+    names: dict[str, Any] = {name: getattr(p2pnb, name) for name in p2pnb.__all__}
+    try:
+        for line in DEMO.format(nodes=nodes).strip().splitlines():
+            print(f">>> {line}" if line and not line.startswith("#") else line)
+            value = await _evaluated(line, names)
+            if value is not None:
+                print(repr(value))
+    finally:
+        if "cluster" in names:
+            await names["cluster"].close()
+    print("\nThe same in a notebook, with pictures:  python -m p2pnb lab")
     return 0
 
 
-def _lab() -> int:
+async def _evaluated(line: str, names: dict[str, Any]) -> Any:
+    """Runs a line, in which `await` may stand; its value where it is an expression."""
+    try:
+        code = compile(line, "<demo>", "eval", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    except SyntaxError:
+        code = compile(line, "<demo>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    value = eval(code, names)
+    return await value if inspect.iscoroutine(value) else value
+
+
+def _lab(arguments: list[str]) -> int:
     if importlib.util.find_spec("jupyterlab") is None:
-        print("p2pnb: JupyterLab is not installed here: python -m pip install 'p2pnb[notebooks]'", file=sys.stderr)
+        print("p2pnb: JupyterLab is not installed here: python -m pip install jupyterlab matplotlib", file=sys.stderr)
         return 1
     first = NOTEBOOKS / "00-quickstart.ipynb"
-    where = [str(first)] if first.exists() else []
-    return subprocess.call([sys.executable, "-m", "jupyterlab", *where])
+    opened = [str(first)] if first.exists() else []
+    importlib.import_module("jupyterlab.labapp").main([*opened, *arguments])
+    return 0
 
 
 async def _node(options: argparse.Namespace) -> int:
-    identities = [Identity.load_or_create(options.identity)] if options.identity else []
     launch = Cluster.launch(
         1,
         host=options.host,
         name=options.name,
         ports=None if options.port is None else [options.port],
         bootstrap=[options.join] if options.join else [],
-        identities=identities,
+        identities=[Identity.load_or_create(options.identity)] if options.identity else [],
     )
     async with launch as cluster:
         node = cluster[0]
-        print(f"node {node.uid} listens at {node.ip}:{node.port}", flush=True)
-        print(f"to join it from a notebook:  {cluster.invite()}", flush=True)
+        print(f"node {node.uid} listens at {node.ip}:{node.port} and knows {len(node.routing())} others")
+        print(f"to join it from a notebook:  {cluster.invite()}")
+        print("Ctrl-C ends it", flush=True)
         await asyncio.Event().wait()
     return 0
 

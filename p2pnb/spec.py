@@ -4,7 +4,7 @@ Sentences in quotation marks are the draft's; the others are decisions, explaine
 """
 
 # --- messages ---------------------------------------------------------------------------------------------------------
-# "prefixed by the size of the serialized expression in network byte order", "defined to be 1 megabyte"
+# "prefixed with the size of the serialized expression in network byte order", "defined to be 1 megabyte"
 SIZE_PREFIX = 4
 MAX_MESSAGE = 1_000_000
 # whatever fits when sent as #(value #u8(…)): ten bytes around it, four for each byte of 100 to 255 and one less at the end

@@ -72,6 +72,11 @@ class Accounts(asyncio.Protocol):
         """Whether requests received have to wait until replies have left."""
         return (self._mark >= 0 or bool(self._outbox)) and self.leaving > CROWDED
 
+    @property
+    def parking(self) -> bool:
+        """Whether requests wait already: later ones must not overtake them."""
+        return bool(self._parked)
+
     def has_room(self, size: int) -> bool:
         """Whether another request of `size` bytes may be sent now."""
         asked = self._asked

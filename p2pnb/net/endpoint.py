@@ -131,7 +131,7 @@ class Endpoint:
                 item = inbox.popleft()
                 if type(item) is Received:
                     link: Link = item.link
-                    if link.crowded and is_request(item.payload):
+                    if (link.crowded or link.parking) and is_request(item.payload):
                         link.park(item)
                         continue
                     link.queued -= item.size
@@ -300,6 +300,13 @@ class Endpoint:
         self._inbox.append(item)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    def returned(self, items: Collection[Received]) -> None:
+        """What was parked is to be taken before anything that came after it."""
+        if not self.closed:
+            self._inbox.extendleft(reversed(list(items)))
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
 
     def touch(self, link: Link) -> None:
         """Notes that a link was used."""

@@ -268,8 +268,8 @@ class Link(Accounts):
 
     def _unpark(self) -> None:
         parked, self._parked = self._parked, None
-        for item in parked or ():
-            self._endpoint.arrived(item)
+        if parked:
+            self._endpoint.returned(parked)
 
     # --- endings --------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from p2pnb.dht import merge
 from p2pnb.dht.merge import MergedEntry
-from p2pnb.peer.core import Core
+from p2pnb.peer.records import Records
 from p2pnb.peer.values import as_record_value
 from p2pnb.uid import as_key, short
 from p2pnb.wire.messages import Bag, BagAdd, BagPopular, BagQuery, BagRecent, BagSample
@@ -34,7 +34,7 @@ class BagResult(list[bytes]):
         return f"[{self.kind}: " + "; ".join(shown) + "]"
 
 
-class Bags(Core):
+class Bags(Records):
     """`bag_publish`, and `bag_popular`, `bag_recent`, `bag_sample` with their `-at` forms."""
 
     async def bag_publish(self, key: bytes | str, value: bytes) -> None:

@@ -2,8 +2,8 @@
 
 A routing table, a store and a responder (all of `dht`, all pure), one task that takes what `recv()` gives, and the
 requests that are open. No socket is opened here and no clock read: `recv` and `send` are the network, `clock` and the
-loop's timers are time, `rng` is chance. The procedures stand on this, in `peer.py`, `values.py`, `bags.py` and
-`namespaces.py`; what a peer does unasked stands in `upkeep.py`.
+loop's timers are time, `rng` is chance. The procedures stand on this, in `records.py`, `values.py`,
+`bags.py`, `namespaces.py` and `peer.py`; what a peer does unasked stands in `upkeep.py`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from p2pnb.dht.lookup import Lookup
 from p2pnb.dht.responder import Responder
 from p2pnb.dht.store import Put, Store, key_of_request
 from p2pnb.dht.table import RoutingTable
-from p2pnb.errors import P2PError, PeerUnreachable, ProtocolError, StoreFull
+from p2pnb.errors import LocalProtocolError, P2PError, PeerUnreachable, ProtocolError
 from p2pnb.net.contract import Lost, Received, Recv, Send
 from p2pnb.peer.cause import CAUSE
 from p2pnb.peer.report import Event, Report
 from p2pnb.peer.requests import Done, Outcome, Requests
-from p2pnb.peer.search import Judge, Patience, Replication, Search, Survey
+from p2pnb.peer.search import Judge, Patience, Search
 from p2pnb.uid import as_key, short
 from p2pnb.wire.contact import Contact, contact
 from p2pnb.wire.messages import BagAdd, Iam, NamespaceSet, Peers, Reply, Request, Set, Stored, Welcome, is_request, parse_request, to_datum
@@ -90,6 +90,7 @@ class Core:
         self._welcomed: dict[str, str] = {}  # network group -> the address it saw us at
         self._addresses: dict[tuple[str, int], int] = {}  # carriers without links: which uid welcomed us from there
         self._checking: set[int] = set()
+        self._liars: dict[int, float] = {}  # until when they stay out of the table
         self.published: dict[Any, Put] = {}  # what this peer set itself, and renews
         self._replies: dict[Any, deque[tuple[Received, list[Reply]]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -132,58 +133,6 @@ class Core:
         self.table.looked_up(target, self.clock())
         return search
 
-    async def replicate(self, key: int, request: Request, report: Report) -> list[Contact]:
-        """Looks up `key` and writes `request` to the `replication` nearest peers, this one included where it is one of them.
-
-        `report` says how it went; returns the contacts that took it. Raises `StoreFull` when no replica did, and
-        `PeerUnreachable` when none could be reached.
-        """
-        found = (await self.search(key, Peers(key), want=self.replication, thrifty=True)).lookup
-        candidates = found.answered(spec.ACCEPTORS)
-        report.wanted = wanted = self.replication
-        nearer = sum(1 for each in candidates if each.uid is not None and each.uid ^ key < self.own ^ key)
-        if self.listens and nearer < self.replication:
-            own = await self._own_answer(request)
-            if isinstance(own, Stored) and own.accepted:
-                report.stored += 1
-                wanted -= 1
-            else:
-                report.refused += 1
-                wanted -= isinstance(request, NamespaceSet)
-        writing = Replication(self, candidates, request, report, wanted, self.patience.seconds)
-        await writing.run()
-        if not report.stored:
-            if report.refused:
-                raise StoreFull(f"none of the {report.refused} nearest peers took it: they are full, or it is over their quota")
-            raise PeerUnreachable("no peer could be reached that would store it", "unreachable")
-        return writing.acknowledged
-
-    async def survey(self, key: int, request: Request) -> list[Reply]:
-        """What the 5 peers nearest to `key` answer to `request`; a quorum of 3 does where the others are slow."""
-        found = (await self.search(key, Peers(key), want=spec.MERGE_PEERS, thrifty=True)).lookup
-        contacts = found.nearest
-        nearer = sum(1 for each in contacts if each.uid is not None and each.uid ^ key < self.own ^ key)
-        answers: list[Reply] = []
-        if self.listens and nearer < spec.MERGE_PEERS:
-            answers.append(await self._own_answer(request))
-            contacts = contacts[: spec.MERGE_PEERS - 1]
-        asking = Survey(self, contacts, request, spec.MERGE_QUORUM - len(answers), self.patience.seconds)
-        await asking.run()
-        return answers + [reply for _, reply in asking.answers]
-
-    async def ask_at(self, uid: Any, request: Request) -> Reply:
-        """What the peer known as `uid` replies. Looks for it where the table does not have it; raises `PeerUnreachable`."""
-        whom = as_key(uid, "a uid").int
-        if whom == self.own:
-            return await self._own_answer(request)
-        known = self.table.get(whom)
-        if known is None:
-            found = (await self.search(whom, Peers(whom), want=1)).lookup.nearest
-            known = next((each for each in found if each.uid == whom), None)
-        if known is None:
-            raise PeerUnreachable(f"nobody here knows a live peer with the uid {short(whom)}", "unreachable")
-        return await self.requests.reply(known, request)
-
     def recheck(self) -> None:
         """Asks every contact that failed last time whether it is back: after a partition, most are."""
         for row in self.table.rows(self.clock()):
@@ -191,16 +140,6 @@ class Core:
             if row["failures"] and doubtful is not None and doubtful.uid is not None and doubtful.uid not in self._checking:
                 self._checking.add(doubtful.uid)
                 self.requests.ask(doubtful, Iam(self.own), self._checked)
-
-    async def _own_answer(self, request: Request) -> Reply:
-        """What this peer itself answers: it may be one of the nearest."""
-        ip, port = self.address or ("127.0.0.1", 0)
-        answer = self.responder.answer(request, uid=self.own, ip=ip, port=port, now=self.clock())
-        if not isinstance(answer, Deferred):
-            return answer
-        future: asyncio.Future[Reply] = self.loop.create_future()
-        answer.then(lambda reply: None if future.done() else future.set_result(reply))
-        return await future
 
     def ask(self, whom: Contact, request: Request, done: Done, datum: Any = None, cause: str | None = None) -> None:
         """One request. On a carrier without links an address must first say `welcome` with the uid it is said to have."""
@@ -251,25 +190,28 @@ class Core:
             self.answered += 1
             if type(request) is Iam:
                 self._check_iam(request, item)
-            elif self.unasked is not None:
-                self._tell_upkeep(self.unasked, request, item, uid)
-            self._answer(item, self.responder.answer(request, uid=uid, ip=item.ip, port=item.port, now=self.clock()))
+            reply = self.responder.answer(request, uid=uid, ip=item.ip, port=item.port, now=self.clock())
+            self._answer(item, reply)
+            if self.unasked is not None and uid is not None:
+                self._tell_upkeep(self.unasked, request, reply, item, uid)
         else:
             self.requests.received(item)
             self._learn(item, uid)
 
-    def _tell_upkeep(self, unasked: Unasked, request: Request, item: Received, uid: int | None) -> None:
-        """Whoever looks itself up is joining; a record that comes with an age was handed on by another replica."""
+    def _tell_upkeep(self, unasked: Unasked, request: Request, reply: Any, item: Received, uid: int) -> None:
+        """Whoever looks itself up is joining; a record that came with an age, from a peer near it, was handed on by a replica."""
         if isinstance(request, Peers):
             if request.key == uid and (item.link is None or item.link.listens):
                 unasked.joining(contact(item.ip, item.port, uid))
-        elif isinstance(request, (Set, BagAdd, NamespaceSet)) and request.age is not None:
-            unasked.heard(key_of_request(request))
+        elif isinstance(request, (Set, BagAdd, NamespaceSet)) and request.age is not None and reply == Stored(True):
+            key = key_of_request(request)
+            if self.table.nearer(key, uid, self.clock()) < spec.ACCEPTORS:
+                unasked.heard(key)
 
     def _learn(self, item: Received, uid: int | None) -> None:
         """Whoever speaks on a link is alive, and is who the link says."""
         link = item.link
-        if uid is None or (link is not None and not link.listens):
+        if uid is None or (link is not None and not link.listens) or self._liars.get(uid, 0.0) > self.clock():
             return
         speaker = contact(item.ip, item.port, uid)
         doubtful = self.table.seen(speaker, self.clock(), dialled=link is None or link.outbound)
@@ -324,6 +266,8 @@ class Core:
             sent = self._send(item.ip, item.port, to_datum(reply), uid=item.uid, link=item.link)
         except P2PError as error:
             log.debug("no reply to %s:%s: %s", item.ip, item.port, error)
+            if item.link is not None:
+                item.link.close("a reply could not be sent")  # later ones would be taken for it
             return
         if asyncio.iscoroutine(sent):
             self.spawn(sent)
@@ -337,8 +281,16 @@ class Core:
                 self.table.rtt(asked.uid, rtt)
                 if isinstance(outcome, Welcome):
                     self._note_welcome(asked, outcome)
-        elif asked.uid is not None and not (isinstance(outcome, PeerUnreachable) and outcome.reason == "closed"):
+        elif isinstance(outcome, LocalProtocolError) or (isinstance(outcome, PeerUnreachable) and outcome.reason == "closed"):
+            return  # our own doing
+        elif asked.uid is not None:
             self.table.failed(asked.uid, self.clock())
+
+    def penalise(self, liar: Contact) -> None:
+        """A peer sent what is not what it said: its uid leaves the table, and stays out for as long as a contact counts as live."""
+        if liar.uid is not None:
+            self.table.remove(liar.uid)
+            self._liars[liar.uid] = self.clock() + spec.LIVE_WITHIN
 
     def _note_welcome(self, asked: Contact, welcome: Welcome) -> None:
         self._welcomed[group_of(asked.ip) or asked.ip] = welcome.ip

@@ -15,8 +15,8 @@ from p2pnb.dht import merge
 from p2pnb.dht.namespaces import point_of
 from p2pnb.dht.signature import sign, verify
 from p2pnb.errors import BadSignature, NotFound, P2PError, StaleSequence, StoreFull
-from p2pnb.peer.core import Core
 from p2pnb.peer.identity import as_public_key, as_signing_key
+from p2pnb.peer.records import Records
 from p2pnb.peer.report import Report
 from p2pnb.peer.values import as_record_value
 from p2pnb.uid import as_key
@@ -24,7 +24,7 @@ from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import NamespaceRef, NamespaceSet, Reply, Version
 
 
-class Namespaces(Core):
+class Namespaces(Records):
     """`namespace_set`, `namespace_ref` and `namespace_ref_at`."""
 
     async def namespace_set(
@@ -117,7 +117,7 @@ class Namespaces(Core):
         return newest
 
     async def _write_back(self, public: bytes, name: int, newest: Version) -> None:
-        """Its age is not known here, so half of the time to expiry is given: a reader cannot keep an entry alive for ever."""
+        """Tells replicas that have an older version. How old this one is was not said, so half of the time to expiry is taken."""
         age = int(spec.EXPIRY // 2)
         request = NamespaceSet(public, name, newest.value, newest.signature, newest.sequence, age)
         try:
@@ -131,8 +131,11 @@ class Namespaces(Core):
         if isinstance(own, Version):
             return own
 
-        def judge(_: Contact, reply: Reply) -> bool:
-            return isinstance(reply, Version) and reply.signature == signature and self._holds(public, name, reply)
+        def judge(whom: Contact, reply: Reply) -> bool:
+            true = isinstance(reply, Version) and reply.signature == signature and self._holds(public, name, reply)
+            if not true:
+                self.penalise(whom)
+            return true
 
         search = await self.search(point_of(public, name), request, want=self.replication, judge=judge, thrifty=True)
         return search.result if isinstance(search.result, Version) else None

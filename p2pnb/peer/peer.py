@@ -67,8 +67,7 @@ class Peer(Values, Bags, Namespaces):
         `PeerUnreachable` when it knows nobody, or nobody whom it knows answers.
         """
         self._begin("bootstrap")
-        first = self.table.random(self.rng)
-        if first is None:
+        if not len(self.table):
             raise PeerUnreachable("this peer knows nobody yet: await peer.connect(ip, port) first")
         found = await self.search(self.own, Peers(self.own), want=spec.JOIN_NEAREST)
         if not found.lookup.nearest:

@@ -34,7 +34,7 @@ Done = Callable[[Contact, Outcome], None]
 class Asked:
     """One request on its way. `link` is known once it was sent; `done` is called once, with the reply or the error."""
 
-    __slots__ = ("again", "bytes_out", "cause", "contact", "datum", "deadline", "done", "link", "request", "since")
+    __slots__ = ("again", "bytes_out", "cause", "contact", "datum", "deadline", "done", "link", "request", "sending", "since")
 
     def __init__(self, contact: Contact, request: Request, datum: Any, done: Done, now: float, cause: str) -> None:
         self.contact = contact
@@ -46,6 +46,7 @@ class Asked:
         self.cause = cause
         self.link: Any = None
         self.bytes_out = 0
+        self.sending: asyncio.Task[None] | None = None  # while it waits for a dial
         self.again = False  # whether it was asked once more already
 
     @property
@@ -131,7 +132,7 @@ class Requests:
             return
         if asyncio.iscoroutine(sent):
             self._dialling[whom] = contact
-            task = self._loop.create_task(self._finish(asked, whom, sent))
+            task = asked.sending = self._loop.create_task(self._finish(asked, whom, sent))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             task.add_done_callback(lambda _: sent.close())  # it never began, if the task was cancelled at once
@@ -145,13 +146,15 @@ class Requests:
             self._enqueue(asked, await sending)
         except P2PError as unreachable:
             error = unreachable
+            self._settle(asked, unreachable)
         finally:
-            dialled = self._dialling.pop(whom, None)
-        waiting = self._waiting.pop(whom, ())
-        if error is not None:
-            self._settle(asked, error)
-        for other in waiting:
-            if error is not None and dialled is not None and other.contact.address == dialled.address:
+            self._dialled(whom, error)
+
+    def _dialled(self, whom: Any, error: P2PError | None) -> None:
+        """A dial has ended. Who waited for the same address shares its fate; the others go on."""
+        dialled = self._dialling.pop(whom)
+        for other in self._waiting.pop(whom, ()):
+            if error is not None and other.contact.address == dialled.address:
                 self._settle(other, error)
             elif other in self._open:
                 self._transmit(other)
@@ -254,6 +257,8 @@ class Requests:
             self._settle(asked, RequestTimeout(f"no reply from {asked.contact} within {spec.REQUEST_TIMEOUT:g} s"))
             if asked.link is not None:
                 asked.link.close("timeout")
+            elif asked.sending is not None and not asked.sending.done():
+                asked.sending.cancel()  # or it would be written later, and its reply taken for another's
             elif (queue := self._unanswered.get(asked.lane)) and asked in queue:
                 queue.remove(asked)
         oldest = next(iter(self._open), None)

@@ -21,8 +21,8 @@ from contextvars import Context
 
 from p2pnb import spec
 from p2pnb.dht.store import Put, key_of_request
-from p2pnb.errors import P2PError
-from p2pnb.peer.core import Core
+from p2pnb.errors import LocalProtocolError, P2PError
+from p2pnb.peer.records import Records
 from p2pnb.peer.report import Report
 from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import Peers
@@ -30,19 +30,19 @@ from p2pnb.wire.messages import Peers
 TICK = 60.0  # seconds between looks at what is due
 SOON = 1.0  # a newcomer is given its records after this long, in case more come
 SCAN = 200  # records that are looked at in one go
-WELCOME_AGAIN = 30.0  # seconds within which a newcomer is given its records only once
+WELCOME_AGAIN = 30.0  # seconds within which a newcomer is given its records only once; twice as long each time
 HANDERS = 2  # how many of a record's holders give it to a newcomer
 
 
 class Upkeep:
     """The unasked work of one peer. `idle` is the pace of filling far buckets, in seconds; `stop()` ends it."""
 
-    def __init__(self, peer: Core, idle: float = 5.0) -> None:
+    def __init__(self, peer: Records, idle: float = 5.0) -> None:
         self.idle = idle
         self._peer = peer
         self._newcomers: dict[int, Contact] = {}
         self._heard: dict[int, float] = {}
-        self._welcomed: dict[int, float] = {}
+        self._welcomed: dict[int, tuple[float, float]] = {}  # when, and for how long not again
         self._to_fill: list[int] = []
         self._republish_at = peer.clock() + spec.REPUBLISH * peer.rng.uniform(0.5, 1.0)
         self._wake = asyncio.Event()
@@ -61,14 +61,15 @@ class Upkeep:
         """A peer that looks itself up: it may be nearer to records that are held here."""
         now = self._peer.clock()
         uid = contact.uid
-        if uid is None or not len(self._peer.store) or now - self._welcomed.get(uid, -spec.EXPIRY) < WELCOME_AGAIN:
+        then, pause = self._welcomed.get(uid or 0, (0.0, WELCOME_AGAIN))
+        if uid is None or not len(self._peer.store) or (uid in self._welcomed and now - then < pause):
             return
-        self._welcomed[uid] = now
+        self._welcomed[uid] = (now, pause if now - then > spec.REPUBLISH else pause * 2)
         self._newcomers[uid] = contact
         self._wake.set()
 
     def heard(self, key: int) -> None:
-        """Another replica handed this record on."""
+        """Another replica handed this record on, and it was taken."""
         self._heard[key] = self._peer.clock()
 
     async def _run(self) -> None:
@@ -91,8 +92,8 @@ class Upkeep:
         peer, now = self._peer, self._peer.clock()
         peer.store.expire(now)
         newcomers, self._newcomers = list(self._newcomers.values()), {}
-        if newcomers:
-            await self._welcome(newcomers)
+        for newcomer in newcomers:
+            peer.spawn(self._welcome(newcomer))
         if self._to_fill:
             if not len(peer.requests):
                 await self._refresh(self._to_fill.pop())
@@ -118,7 +119,7 @@ class Upkeep:
                 await self._hand_on(key, now)
         now = peer.clock()
         self._heard = {key: then for key, then in self._heard.items() if now - then < spec.REPUBLISH}
-        self._welcomed = {uid: then for uid, then in self._welcomed.items() if now - then < WELCOME_AGAIN}
+        self._welcomed = {uid: (then, pause) for uid, (then, pause) in self._welcomed.items() if now - then < 2 * pause}
 
     async def _hand_on(self, key: int, now: float) -> None:
         record = self._peer.store.record(key, now)
@@ -138,19 +139,20 @@ class Upkeep:
             await self._peer.replicate(key, request, report)
         return report
 
-    async def _welcome(self, newcomers: list[Contact]) -> None:
-        """Gives newcomers the records to which they are among the nearest, where this peer is one of those to do it."""
+    async def _welcome(self, newcomer: Contact) -> None:
+        """Gives a newcomer the records to which it is among the nearest, where this peer is one of those to do it.
+
+        One after the other, and no more once it fails to answer.
+        """
         peer = self._peer
         for count, key in enumerate(peer.store.keys()):
             if count % SCAN == SCAN - 1:
                 await asyncio.sleep(0)
             near = peer.table.nearest(key, peer.replication + 1)
-            for newcomer in newcomers:
-                if newcomer not in near[: peer.replication]:
-                    continue
-                others = [each for each in near if each not in newcomers and each.uid is not None]
-                rank = sum(1 for each in others if (each.uid or 0) ^ key < peer.own ^ key)
-                record = peer.store.record(key, peer.clock()) if rank < HANDERS else None
-                for request in record.requests if record else ():
-                    with contextlib.suppress(P2PError):
-                        await peer.requests.reply(newcomer, request)
+            rank = sum(1 for each in near if each is not newcomer and (each.uid or 0) ^ key < peer.own ^ key)
+            if newcomer not in near[: peer.replication] or rank >= HANDERS:
+                continue
+            record = peer.store.record(key, peer.clock())
+            for request in record.requests if record else ():
+                with contextlib.suppress(LocalProtocolError):  # a value that fills a message leaves no place for an age
+                    await peer.requests.reply(newcomer, request)

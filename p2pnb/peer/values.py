@@ -6,13 +6,13 @@ from typing import Any
 
 from p2pnb import spec
 from p2pnb.errors import NotFound, ValueTooLarge
-from p2pnb.peer.core import Core
+from p2pnb.peer.records import Records
 from p2pnb.uid import Key, as_key, key_of
 from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import Ref, Reply, Set, Value
 
 
-class Values(Core):
+class Values(Records):
     """`set` and `ref`."""
 
     async def set(self, value: bytes) -> Key:
@@ -40,8 +40,11 @@ class Values(Core):
             report.facts["held"] = "by this peer itself"
             return held
 
-        def judge(_: Contact, reply: Reply) -> bool:
-            return isinstance(reply, Value) and key_of(reply.value) == wanted
+        def judge(whom: Contact, reply: Reply) -> bool:
+            true = isinstance(reply, Value) and key_of(reply.value) == wanted
+            if not true:
+                self.penalise(whom)
+            return true
 
         search = await self.search(wanted.int, Ref(wanted.int), want=self.replication, judge=judge, thrifty=True)
         report.facts["asked"] = search.lookup.rpcs

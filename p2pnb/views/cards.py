@@ -55,6 +55,7 @@ _STYLE = (
 
 
 _CODE = re.compile("`([^`]+)`")
+_HEX = re.compile("[0-9a-f]{64}")
 
 
 def _card(title: str, badges: Iterable[str], facts: Facts, *, note: str = "", picture: str = "") -> Card:
@@ -84,7 +85,7 @@ def _still(picture: str, title: str) -> str:
 
 def _mono(value: str) -> str:
     """Uids and keys are set in a monospaced face."""
-    return ' class="p2p-mono"' if "…" in value or len(value) >= 64 else ""
+    return ' class="p2p-mono"' if "…" in value or _HEX.fullmatch(value) else ""
 
 
 # --- facts ------------------------------------------------------------------------------------------------------------

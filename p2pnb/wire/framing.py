@@ -1,6 +1,6 @@
 """Frames: how messages follow one another on a stream of bytes.
 
-The draft: a serialized expression is "prefixed by the size of the serialized expression in network byte order". Four
+The draft: a serialized expression is "prefixed with the size of the serialized expression in network byte order". Four
 bytes, unsigned, big-endian; then so many bytes of text. A size of 0 or above 1,000,000 is refused the moment its four
 bytes are there, before anything is kept for it, and nothing is ever set aside for bytes that have not arrived.
 

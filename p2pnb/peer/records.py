@@ -1,0 +1,85 @@
+"""What the procedures on records have in common: writing one to the nearest peers, and asking the nearest what they have.
+
+A peer is itself one of the nearest where it is: it answers its own request, as its responder would answer a stranger's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from p2pnb import spec
+from p2pnb.dht.deferred import Deferred
+from p2pnb.errors import PeerUnreachable, StoreFull
+from p2pnb.peer.core import Core
+from p2pnb.peer.report import Report
+from p2pnb.peer.search import Replication, Survey
+from p2pnb.uid import as_key, short
+from p2pnb.wire.contact import Contact
+from p2pnb.wire.messages import NamespaceSet, Peers, Reply, Request, Stored
+
+
+class Records(Core):
+    """Writing to replicas, and reading from several."""
+
+    async def replicate(self, key: int, request: Request, report: Report) -> list[Contact]:
+        """Looks up `key` and writes `request` to the `replication` nearest peers, this one included where it is one of them.
+
+        `report` says how it went; returns the contacts that took it. Raises `StoreFull` when no replica did, and
+        `PeerUnreachable` when none could be reached.
+        """
+        found = (await self.search(key, Peers(key), want=self.replication, thrifty=True)).lookup
+        candidates = found.answered(spec.ACCEPTORS)
+        report.wanted = wanted = self.replication
+        nearer = sum(1 for each in candidates if each.uid is not None and each.uid ^ key < self.own ^ key)
+        if self.listens and nearer < self.replication:
+            own = await self._own_answer(request)
+            if isinstance(own, Stored) and own.accepted:
+                report.stored += 1
+                wanted -= 1
+            else:
+                report.refused += 1
+                wanted -= isinstance(request, NamespaceSet)
+        writing = Replication(self, candidates, request, report, wanted, self.patience.seconds)
+        await writing.run()
+        if not report.stored:
+            if report.refused:
+                raise StoreFull(f"none of the {report.refused} nearest peers took it: they are full, or it is over their quota")
+            raise PeerUnreachable("no peer could be reached that would store it", "unreachable")
+        return writing.acknowledged
+
+    async def survey(self, key: int, request: Request) -> list[Reply]:
+        """What the 5 peers nearest to `key` answer to `request`; a quorum of 3 does where the others are slow."""
+        found = (await self.search(key, Peers(key), want=spec.MERGE_PEERS, thrifty=True)).lookup
+        contacts = found.nearest
+        nearer = sum(1 for each in contacts if each.uid is not None and each.uid ^ key < self.own ^ key)
+        answers: list[Reply] = []
+        if self.listens and nearer < spec.MERGE_PEERS:
+            answers.append(await self._own_answer(request))
+            contacts = contacts[: spec.MERGE_PEERS - 1]
+        asking = Survey(self, contacts, request, spec.MERGE_QUORUM - len(answers), self.patience.seconds)
+        await asking.run()
+        return answers + [reply for _, reply in asking.answers]
+
+    async def ask_at(self, uid: Any, request: Request) -> Reply:
+        """What the peer known as `uid` replies. Looks for it where the table does not have it; raises `PeerUnreachable`."""
+        whom = as_key(uid, "a uid").int
+        if whom == self.own:
+            return await self._own_answer(request)
+        known = self.table.get(whom)
+        if known is None:
+            found = (await self.search(whom, Peers(whom), want=1)).lookup.nearest
+            known = next((each for each in found if each.uid == whom), None)
+        if known is None:
+            raise PeerUnreachable(f"nobody here knows a live peer with the uid {short(whom)}", "unreachable")
+        return await self.requests.reply(known, request)
+
+    async def _own_answer(self, request: Request) -> Reply:
+        """What this peer itself answers: it may be one of the nearest."""
+        ip, port = self.address or ("127.0.0.1", 0)
+        answer = self.responder.answer(request, uid=self.own, ip=ip, port=port, now=self.clock())
+        if not isinstance(answer, Deferred):
+            return answer
+        future: asyncio.Future[Reply] = self.loop.create_future()
+        answer.then(lambda reply: None if future.done() else future.set_result(reply))
+        return await future
