@@ -1,4 +1,4 @@
-"""Real kernels and fresh interpreters for the tests of the cluster layer.
+"""Real kernels, fresh interpreters and background threads for the tests of the cluster layer.
 
 Whatever patches asyncio for the whole process, ends one, or is interrupted, happens in a process of its own: a Jupyter
 kernel driven as a frontend drives it, or a script run by `python -X dev -W error`. Both are synchronised by what the
@@ -7,6 +7,7 @@ process prints, never by waiting a while.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -19,6 +20,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from gates import Gate
+
+from p2pnb.cluster.background import Background, background
 
 PATIENCE = 60.0  # seconds until a process that says nothing is given up
 SLOW = re.compile(r"Executing <.*> took \d")  # what asyncio says in its debug mode when the machine is busy
@@ -121,3 +125,35 @@ def script() -> Script:
         return f"{printed}{rest}"
 
     return run
+
+
+@pytest.fixture
+def home() -> Iterator[Background]:
+    """One of the test's own; it must end well."""
+    home = Background()
+    yield home
+    home.stop()
+    assert home.gone
+    assert home.loop.is_closed()
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.open()
+
+
+@pytest.fixture
+def nothing_is_left() -> Iterator[None]:
+    """After every test: no task on the cluster's thread, and no error that nobody saw."""
+    errors = background().error_count
+    yield
+
+    async def drain() -> int:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        _, never = await asyncio.wait(left, timeout=10) if left else (left, left)
+        return len(never)
+
+    assert background().submit(drain()).result() == 0
+    assert background().error_count == errors
