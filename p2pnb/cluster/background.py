@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import gc
 import logging
 import os
 import sys
@@ -169,12 +170,22 @@ class Background:
             sys.setswitchinterval(SWITCH_INTERVAL)
         self._users[user] = close
 
+    @staticmethod
+    def settle() -> None:
+        """What there is now will stay for a while: the collector need not look at it again until the last user is gone.
+
+        A full collection in a notebook with pandas and a cluster stops every thread for 50 ms and more, again and again
+        while objects are made; a node would not answer for as long.
+        """
+        gc.freeze()
+
     def release(self, user: Hashable) -> None:
-        """`user` is gone; the last one gives the switch interval back. Releasing twice changes nothing."""
+        """`user` is gone; the last one gives the switch interval and the collector back. Releasing twice changes nothing."""
         if user in self._users:
             del self._users[user]
             if not self._users:
                 self._restore_interval()
+                gc.unfreeze()
 
     def _restore_interval(self) -> None:
         if abs(sys.getswitchinterval() - SWITCH_INTERVAL) < 1e-6:  # else somebody has set another one since

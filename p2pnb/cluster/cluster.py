@@ -19,7 +19,7 @@ from p2pnb.cluster.call import Call
 from p2pnb.cluster.member import Member, Settings
 from p2pnb.cluster.network import Latency, Network
 from p2pnb.cluster.node import Node
-from p2pnb.cluster.options import check, check_count
+from p2pnb.cluster.options import as_addresses, as_ports, check, check_count
 from p2pnb.cluster.results import Invite, Nodes
 from p2pnb.cluster.tables import Tables
 from p2pnb.cluster.watch import Watch
@@ -48,7 +48,7 @@ class Cluster(Tables):
         self._calls: weakref.WeakSet[Call[Any]] = weakref.WeakSet()
         self._watches: set[Watch] = set()
         self._closed = False
-        self._errors_before = len(self._home.errors)
+        self._errors_before = self._home.error_count
         self.k = network.settings.k
 
     @classmethod
@@ -85,14 +85,15 @@ class Cluster(Tables):
         Relaunching from the same cell closes the cluster that the cell launched before. Raises `ValueError` and `TypeError`
         for arguments out of range, `OSError` for a port that cannot be opened, `PeerUnreachable` when nothing can be joined.
         """
-        settings = Settings(lan.resolve(host), name, None if ports is None else tuple(ports), replication, k, alpha, encryption)
+        settings = Settings(lan.resolve(host), name, as_ports(ports), replication, k, alpha, encryption)
+        addresses = as_addresses(bootstrap)
         check(n, network, settings, seed, latency, loss)
         made = cls(Network(network, settings, seed, latency, loss, identities), network)
         earlier = [each for each in _launches.remember(cells.this_cell(), made) if not each._closed]
         if earlier:
-            print(f"closing the cluster of {len(earlier[-1])} nodes that this cell launched before")  # noqa: T201 (said to whoever reran the cell)
+            print(f"closing {earlier[-1]!r}, which this cell launched before")  # noqa: T201 (said to whoever reran the cell)
         shown = progress.launching(n)
-        return Launch(made._launched(n, tuple(bootstrap), earlier, shown.step), made, timeout, shown)
+        return Launch(made._launched(n, addresses, earlier, shown.step), made, timeout, shown)
 
     async def _launched(
         self, n: int, bootstrap: tuple[tuple[str, int], ...], earlier: list[Cluster], step: Callable[[], None]
@@ -105,6 +106,7 @@ class Cluster(Tables):
         except BaseException:
             await self._close()
             raise
+        self._home.settle()
         return self
 
     # --- its nodes ------------------------------------------------------------------------------------------------------
@@ -287,7 +289,8 @@ class Cluster(Tables):
     @property
     def errors(self) -> list[BaseException]:
         """Errors of background tasks since the launch. There should be none: notebooks end with `assert not cluster.errors`."""
-        return self._home.errors[self._errors_before :]
+        since = self._home.error_count - self._errors_before
+        return self._home.errors[-since:] if since else []
 
     def close(self) -> Call[None]:
         """Ends every node in order; afterwards nothing listens. Closing twice is no mistake."""
@@ -328,10 +331,11 @@ class Cluster(Tables):
 
     def __repr__(self) -> str:
         summary = self._summary()
+        several = f"{summary['nodes']} node{'s' * (summary['nodes'] != 1)}"
         if self._closed:
-            return f"<cluster of {summary['nodes']} nodes, closed>"
+            return f"<cluster of {several}, closed>"
         dead = summary["nodes"] - summary["alive"]
-        return f"<cluster of {summary['nodes']} nodes on {self._kind}{f', {dead} killed' if dead else ''}: k={self.k}>"
+        return f"<cluster of {several} on {self._kind}{f', {dead} killed' if dead else ''}: k={self.k}>"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         summary = self._summary()
@@ -354,7 +358,11 @@ class Launch(Call[Cluster]):
         self._cluster = cluster
 
     async def __aenter__(self) -> Cluster:
-        return await self
+        try:
+            return await self
+        except BaseException:  # interrupted, say: nobody would close what goes on
+            await self._cluster.close()
+            raise
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         await self._cluster.close()
