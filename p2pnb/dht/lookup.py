@@ -42,7 +42,6 @@ from p2pnb.wire.contact import Contact
 from p2pnb.wire.contact import contact as contact_of
 
 _rank_of = attrgetter("rank")
-_trust_in = attrgetter("trust")
 _FARTHEST = 1 << BITS
 _INDULGENCE = 3.0  # a referrer is believed as long as its hints are a third as often true as those of our own table
 
@@ -265,7 +264,8 @@ class Lookup:
         """Who is to be asked next, among the untried of the `want` nearest; None when all of those have been asked.
 
         First come those with a uid, then whose referrer has the fewest hints open or refuted, then the nearest. If the one
-        so chosen was named only by referrers in doubt, somebody farther away than the `want` nearest goes before it.
+        so chosen was named only by referrers in doubt, the nearest of those beyond whose referrer is trusted clearly more
+        goes before it: the inventions of one liar may be all of the nearest.
         """
         best: Candidate | None = None
         best_key = (True, 0)
@@ -285,10 +285,9 @@ class Lookup:
                 break
         if best is None or not best.doubtful:
             return best
-        farther = [each for each in order if each.state == UNTRIED and not each.waits]
-        rescue = max(farther, key=_trust_in, default=best)
         margin = 2.0 - self.dials / spec.MAX_DIALS  # the fewer dials are left, the choosier
-        return rescue if rescue.trust > margin * best.trust else best
+        trusted = margin * best.trust
+        return next((each for each in order if each.state == UNTRIED and not each.waits and each.trust > trusted), best)
 
     def _may_ask(self, contact: Contact) -> bool:
         """Whether asking `contact` is within the limits on dials; if it takes one, it is counted."""
