@@ -49,8 +49,8 @@ await cluster[-1].namespace(author).ref("favourite")
 cluster[0].routing().head()
 cluster.traffic().query("count > 0")
 
-# three in ten die without warning; the value is still there
-dead = cluster.kill(fraction=0.3)
+# one node in five dies without warning; the value is still there
+dead = cluster.kill(fraction=0.2)
 cluster
 await cluster.random().ref(key)
 

@@ -15,6 +15,28 @@ def check_count(n: Any) -> None:
         raise ValueError(f"a cluster has 1 node or more, not {n}")
 
 
+def as_ports(ports: Any) -> tuple[int, ...] | None:
+    """The `ports` of a launch: any number of them, or None for any free ones."""
+    if ports is None:
+        return None
+    if isinstance(ports, int):
+        raise TypeError(f"ports are several, one a node: ports=range({ports}, {ports + 20}), or ports=[{ports}] for one node")
+    found = tuple(ports)
+    for port in found:
+        if type(port) is not int or not 0 < port < 65_536:
+            raise ValueError(f"a port is an integer of 1 to 65535, not {port!r}")
+    return found
+
+
+def as_addresses(addresses: Any) -> tuple[tuple[str, int], ...]:
+    """The `bootstrap` of a launch: (ip, port) pairs."""
+    found = tuple(addresses)
+    for address in found:
+        if not isinstance(address, (tuple, list)) or len(address) != 2:
+            raise TypeError(f'bootstrap is a list of addresses, such as [("192.168.1.5", 9000)], not {addresses!r}')
+    return tuple((ip, port) for ip, port in found)
+
+
 def check(n: Any, network: Any, settings: Settings, seed: Any, latency: Any, loss: Any) -> None:
     """Raises at once for what would only fail later, on another thread."""
     check_count(n)

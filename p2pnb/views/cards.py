@@ -128,7 +128,7 @@ def cluster_card(summary: Summary, picture: str = "") -> Card:
     """
     nodes, alive = summary["nodes"], summary["alive"]
     where = f"{summary['network']} on {summary['host']}" if summary.get("host") else str(summary["network"])
-    badges = [f"{count(nodes)} nodes", f"{count(nodes - alive)} dead" if alive < nodes else "all alive", where]
+    badges = [f"{count(nodes)} node{'s' * (nodes != 1)}", f"{count(nodes - alive)} dead" if alive < nodes else "all alive", where]
     badges += [f"network “{summary['name']}”"] if summary.get("name") else []
     note = ""
     if summary.get("closed"):
