@@ -235,6 +235,28 @@ def test_referrers_take_turns() -> None:
     assert ask(it, 0.1) == [10, 20, 11, 21]
 
 
+def test_a_referrer_whose_hints_proved_true_may_have_as_many_more_in_flight() -> None:
+    it = lookup(500, 600, want=10, alpha=4)
+    ask(it)
+    it.replied(at(600), [at(uid) for uid in (20, 21, 22, 23)], 0.1)
+    it.replied(at(500), [at(600), *(at(uid) for uid in (10, 11, 12, 13))], 0.1)
+    assert ask(it, 0.1) == [10, 11, 20, 12]
+
+
+def test_saying_something_true_often_makes_it_no_truer() -> None:
+    it = lookup(500, 600, want=10, alpha=1)
+    ask(it)
+    it.replied(at(500), [*[at(600)] * 10, *(at(uid) for uid in range(10, 20))], 0.1)
+    while not it.finished:
+        (uid,) = ask(it, 0.1)
+        if uid == 600:
+            it.replied(at(600), [], 0.2)
+        else:
+            it.failed(at(uid or 0), 0.2, dialled=True)
+    assert sum(event.event == "refuted" for event in it.events) == 6
+    assert sum(event.event == "dropped" for event in it.events) == 4
+
+
 def test_a_referrer_in_doubt_has_to_wait_even_if_its_hints_fill_the_window() -> None:
     it = lookup(500, 600, want=3, alpha=1)
     ask(it)
