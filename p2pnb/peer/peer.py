@@ -88,3 +88,9 @@ class Peer(Values, Bags, Namespaces):
         if self.upkeep is not None:
             self.upkeep.stop()
         super().stop()
+
+    async def close(self) -> None:
+        """As `stop`, and waits until every task has ended."""
+        await super().close()
+        if self.upkeep is not None:
+            await self.upkeep.ended()

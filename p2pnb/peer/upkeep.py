@@ -51,6 +51,10 @@ class Upkeep:
     def stop(self) -> None:
         self._task.cancel()
 
+    async def ended(self) -> None:
+        """Waits until it has, after `stop`."""
+        await asyncio.gather(self._task, return_exceptions=True)
+
     def fill_far_buckets(self) -> None:
         """Begins to fill the buckets that a join by self-lookup left: soon, and gently."""
         self._to_fill = list(self._peer.table.far_buckets())
@@ -75,8 +79,9 @@ class Upkeep:
     async def _run(self) -> None:
         while True:
             pause = self.idle * self._peer.rng.uniform(0.5, 1.5) if self._to_fill else TICK
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), pause)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):  # `wait_for` of Python 3.11 may swallow the cancellation by `stop`
+                    await self._wake.wait()
                 self._wake.clear()
                 if not self._newcomers:
                     continue  # woken only to take up the pace of filling
