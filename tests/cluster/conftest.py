@@ -80,16 +80,27 @@ class Kernel:
         self._manager.shutdown_kernel()
 
 
-@pytest.fixture(scope="package")
-def kernel() -> Iterator[Kernel]:
-    """One kernel for all tests that need one; what a test leaves in its namespace the next one sees."""
+def start_kernel() -> Kernel:
+    """A new kernel; the test is skipped where none can be started."""
     manager_module = pytest.importorskip("jupyter_client.manager", reason="jupyter_client is not installed: no kernel can be started")
     pytest.importorskip("ipykernel", reason="ipykernel is not installed: no kernel can be started")
     manager = manager_module.KernelManager(kernel_name="python3")
     manager.start_kernel(env={name: value for name, value in os.environ.items() if name != "CI"})
-    kernel = Kernel(manager)
+    return Kernel(manager)
+
+
+@pytest.fixture(scope="package")
+def kernel() -> Iterator[Kernel]:
+    """One kernel for all tests that need one; what a test leaves in its namespace the next one sees."""
+    kernel = start_kernel()
     yield kernel
     kernel.shut_down()
+
+
+@pytest.fixture
+def own_kernel() -> Kernel:
+    """A kernel that the test shuts down itself."""
+    return start_kernel()
 
 
 Script = Callable[..., str]
