@@ -86,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="launch a cluster and go through every part of it, here in the terminal")
     demo.add_argument("--nodes", type=int, default=20, help="how many (default 20)")
-    commands.add_parser("lab", help="open the notebooks in JupyterLab", epilog="All other arguments are JupyterLab's, such as --no-browser.")
+    lab = "All other arguments are JupyterLab's own, such as --no-browser."
+    commands.add_parser("lab", help="open the notebooks in JupyterLab", epilog=lab)
     node = commands.add_parser("node", help="run a node until Ctrl-C")
     node.add_argument("--join", type=_address, metavar="IP:PORT", help="a node of the network to join; without it a new network begins")
     node.add_argument("--host", default="127.0.0.1", help='address to listen at: 127.0.0.1 (default), "lan", or one of this machine\'s')
