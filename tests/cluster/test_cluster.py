@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from live import each_network, on
+from live import NETWORKS, each_network, on
 
 from p2pnb import Author, Cluster, Key, key_of, run
 from p2pnb.errors import ClusterClosed, NodeDown, NotFound, PeerUnreachable, RequestTimeout
@@ -155,7 +155,7 @@ def test_kill_and_restart(options: dict[str, Any]) -> None:
     on(test, **options)
 
 
-@each_network
+@pytest.mark.parametrize("options", NETWORKS[:2], ids=["tcp", "memory"])  # what is behind the wall is waited for 5 s
 def test_partition_and_heal(options: dict[str, Any]) -> None:
     async def test(cluster: Cluster) -> None:
         cut = cluster.partition(fraction=0.5)
