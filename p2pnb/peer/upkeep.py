@@ -28,7 +28,7 @@ from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import Peers
 
 TICK = 60.0  # seconds between looks at what is due
-SOON = 1.0  # a newcomer is given its records after this long, in case more come
+SOON = 1.0  # a newcomer is given its records after this long, when it has joined
 SCAN = 200  # records that are looked at in one go
 WELCOME_AGAIN = 30.0  # seconds within which a newcomer is given its records only once; twice as long each time
 HANDERS = 2  # how many of a record's holders give it to a newcomer
@@ -40,7 +40,6 @@ class Upkeep:
     def __init__(self, peer: Records, idle: float = 5.0) -> None:
         self.idle = idle
         self._peer = peer
-        self._newcomers: dict[int, Contact] = {}
         self._heard: dict[int, float] = {}
         self._welcomed: dict[int, tuple[float, float]] = {}  # when, and for how long not again
         self._to_fill: list[int] = []
@@ -65,12 +64,16 @@ class Upkeep:
         """A peer that looks itself up: it may be nearer to records that are held here."""
         now = self._peer.clock()
         uid = contact.uid
-        then, pause = self._welcomed.get(uid or 0, (0.0, WELCOME_AGAIN))
-        if uid is None or not len(self._peer.store) or (uid in self._welcomed and now - then < pause):
+        if uid is None or not len(self._peer.store):
             return
-        self._welcomed[uid] = (now, pause if now - then > spec.REPUBLISH else pause * 2)
-        self._newcomers[uid] = contact
-        self._wake.set()
+        pause = WELCOME_AGAIN
+        if uid in self._welcomed:
+            then, pause = self._welcomed[uid]
+            if now - then < pause:
+                return
+            pause *= 2
+        self._welcomed[uid] = (now, pause)
+        self._peer.spawn(self._welcome(contact))
 
     def heard(self, key: int) -> None:
         """Another replica handed this record on, and it was taken."""
@@ -83,9 +86,7 @@ class Upkeep:
                 async with asyncio.timeout(pause):  # `wait_for` of Python 3.11 may swallow the cancellation by `stop`
                     await self._wake.wait()
                 self._wake.clear()
-                if not self._newcomers:
-                    continue  # woken only to take up the pace of filling
-                await asyncio.sleep(SOON)
+                continue  # woken only to take up the pace of filling
             try:
                 await self._work()
             except P2PError:
@@ -96,15 +97,11 @@ class Upkeep:
     async def _work(self) -> None:
         peer, now = self._peer, self._peer.clock()
         peer.store.expire(now)
-        newcomers, self._newcomers = list(self._newcomers.values()), {}
-        for newcomer in newcomers:
-            peer.spawn(self._welcome(newcomer))
-        if self._to_fill:
-            if not len(peer.requests):
-                await self._refresh(self._to_fill.pop())
-            return
-        for bucket in peer.table.due(now)[:1]:
-            await self._refresh(bucket)
+        if not self._to_fill:
+            for bucket in peer.table.due(now)[:1]:
+                await self._refresh(bucket)
+        elif not len(peer.requests):
+            await self._refresh(self._to_fill.pop())
         if now >= self._republish_at:
             self._republish_at = now + spec.REPUBLISH * peer.rng.uniform(0.9, 1.1)
             await self.republish()
@@ -147,15 +144,17 @@ class Upkeep:
     async def _welcome(self, newcomer: Contact) -> None:
         """Gives a newcomer the records to which it is among the nearest, where this peer is one of those to do it.
 
-        One after the other, and no more once it fails to answer.
+        One after the other, and no more once it fails to answer. Whether the table has a place for it does not matter.
         """
-        peer = self._peer
+        await asyncio.sleep(SOON)
+        peer, uid = self._peer, newcomer.uid or 0
         for count, key in enumerate(peer.store.keys()):
             if count % SCAN == SCAN - 1:
                 await asyncio.sleep(0)
-            near = peer.table.nearest(key, peer.replication + 1)
-            rank = sum(1 for each in near if each is not newcomer and (each.uid or 0) ^ key < peer.own ^ key)
-            if newcomer not in near[: peer.replication] or rank >= HANDERS:
+            others = [each.uid or 0 for each in peer.table.nearest(key, peer.replication + 1) if each.uid != uid]
+            nearer = sum(1 for each in others if each ^ key < uid ^ key)
+            rank = sum(1 for each in others if each ^ key < peer.own ^ key)
+            if nearer >= peer.replication or rank >= HANDERS:
                 continue
             record = peer.store.record(key, peer.clock())
             for request in record.requests if record else ():
