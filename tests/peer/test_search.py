@@ -1,0 +1,292 @@
+"""Lookups, replication and surveys against peers whose every answer, and its time, the test decides."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from town import now, peers, simulate, some_value, town
+
+from p2pnb import key_of, spec
+from p2pnb.dht.lookup import Lookup
+from p2pnb.errors import NotFound, PeerUnreachable, RequestTimeout
+from p2pnb.peer.report import Report
+from p2pnb.peer.search import Patience, Replication, Search, Survey
+from p2pnb.uid import Key
+from p2pnb.wire.contact import Contact, contact
+from p2pnb.wire.messages import Bag, BagPopular, Iam, NamespaceSet, Nearest, Peers, Ref, Request, Set, Stored, Value, Welcome
+
+# What a peer answers to a request, and after how many seconds
+Answer = Callable[[Contact, Request], tuple[float, Any]]
+SILENT = (spec.REQUEST_TIMEOUT, RequestTimeout("silent"))
+EIGHT = [contact("127.0.0.1", 4_000 + i, i) for i in range(1, 9)]
+
+
+class Oracle:
+    """Whoever sends the requests: it notes them, and answers as `answer` says."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.began = self.loop.time()
+        self.asked: list[tuple[float, int, Request]] = []
+        self._answer = answer
+
+    def clock(self) -> float:
+        return self.loop.time()
+
+    def ask(self, whom: Contact, request: Request, done: Any, datum: Any = None, cause: str | None = None) -> None:
+        self.asked.append((round(self.clock() - self.began, 6), whom.port - 4_000, request))
+        seconds, outcome = self._answer(whom, request)
+        self.loop.call_later(seconds, done, whom, outcome)
+
+    @property
+    def order(self) -> list[tuple[float, int]]:
+        return [(when, whom) for when, whom, _ in self.asked]
+
+    @property
+    def elapsed(self) -> float:
+        return round(self.clock() - self.began, 6)
+
+
+def holds(_: Contact, reply: Any) -> bool:
+    return bool(isinstance(reply, Value) and reply.value == b"true")
+
+
+def lookup(seeds: Iterable[Contact] = EIGHT, want: int = 3, alpha: int = 3) -> Lookup:
+    return Lookup(0, 1 << 255, seeds, want=want, alpha=alpha, now=now(), patience=1.0)
+
+
+# --- searching --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_is_asked_for_one_after_the_other() -> None:
+    """The next request goes out when the last one was answered or is as old as the stagger."""
+
+    async def test() -> None:
+        def answer(whom: Contact, _: Request) -> tuple[float, Any]:
+            return {1: (0.5, Nearest(())), 2: (0.3, Nearest(()))}.get(whom.uid or 0, (0.01, Value(b"true")))
+
+        oracle = Oracle(answer)
+        search = Search(oracle, lookup(), Ref(0), holds, stagger=0.1)
+        await search.run()
+        assert oracle.order == [(0.0, 1), (0.1, 2), (0.2, 3)]
+        assert search.result == Value(b"true")
+        assert oracle.elapsed == 0.21, "nobody waits for the two who are slower"
+        await asyncio.sleep(1.0)  # late replies hurt nobody
+        assert len(oracle.asked) == 3
+
+    simulate(test)
+
+
+def test_after_the_first_answer_the_nearest_are_asked_alpha_at_a_time() -> None:
+    async def test() -> None:
+        oracle = Oracle(lambda whom, _: (0.05, Nearest(())))
+        await Search(oracle, lookup(want=4), Peers(0), stagger=0.1).run()
+        assert oracle.order == [(0.0, 1), (0.05, 2), (0.05, 3), (0.05, 4)]
+
+    simulate(test)
+
+
+def test_a_slow_peer_gives_its_slot_away_and_its_late_record_still_counts() -> None:
+    async def test() -> None:
+        oracle = Oracle(lambda whom, _: (3.0, Value(b"true")) if whom.uid == 2 else (0.01, Nearest(())))
+        search = Search(oracle, lookup(), Ref(0), holds)
+        await search.run()
+        assert search.lookup.finished
+        assert search.result == Value(b"true")
+        assert oracle.elapsed == 3.0
+
+    simulate(test)
+
+
+@pytest.mark.parametrize(("late", "seconds"), [((4.0, Nearest(())), 4.0), (SILENT, 5.0)])
+def test_that_a_record_is_nowhere_is_said_only_when_the_slow_have_spoken(late: Any, seconds: float) -> None:
+    async def test() -> None:
+        oracle = Oracle(lambda whom, _: late if whom.uid == 2 else (0.01, Nearest(())))
+        search = Search(oracle, lookup(), Ref(0), holds)
+        await search.run()
+        assert search.result is None
+        assert oracle.elapsed == seconds
+        # to find peers, a slow one is not waited for
+        oracle = Oracle(lambda whom, _: late if whom.uid == 2 else (0.01, Nearest(())))
+        await Search(oracle, lookup(), Peers(0)).run()
+        assert oracle.elapsed <= 1.02
+
+    simulate(test)
+
+
+@pytest.mark.parametrize("named", [50, 1, None])
+def test_a_hint_without_a_uid_is_introduced_first(named: int | None) -> None:
+    """It says iam, and is asked if the one who answers was not asked yet; who does not answer is passed over."""
+
+    async def test() -> None:
+        nameless = contact("127.0.0.1", 4_099)
+
+        def answer(whom: Contact, request: Request) -> tuple[float, Any]:
+            if isinstance(request, Iam):
+                return (0.01, PeerUnreachable("nobody", "refused") if named is None else Welcome("127.0.0.1", 9, named))
+            return 0.01, Nearest((nameless,))
+
+        oracle = Oracle(answer)
+        search = Search(oracle, lookup(EIGHT[:2], want=3), Peers(0))
+        await search.run()
+        at_nameless = [type(request) for _, whom, request in oracle.asked if whom == 99]
+        assert at_nameless == ([Iam, Peers] if named == 50 else [Iam])
+        assert [each.uid for each in search.lookup.nearest] == ([1, 2, 50] if named == 50 else [1, 2])
+
+    simulate(test)
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------------
+
+
+def write(answer: Answer, request: Request, wanted: int = 3, candidates: list[Contact] = EIGHT) -> tuple[Oracle, Replication, Report]:
+    holder: dict[str, Any] = {}
+
+    async def test() -> None:
+        oracle, report = Oracle(answer), Report("set", "")
+        writing = Replication(oracle, candidates, request, report, wanted, 1.0)
+        await writing.run()
+        holder.update(oracle=oracle, writing=writing, report=report, elapsed=oracle.elapsed)
+        await asyncio.sleep(spec.REQUEST_TIMEOUT)
+
+    simulate(test)
+    holder["oracle"].finished_at = holder["elapsed"]
+    return holder["oracle"], holder["writing"], holder["report"]
+
+
+@pytest.mark.parametrize(
+    ("poor", "asked"),
+    [
+        ((0.1, Stored(False)), [(0.0, 1), (0.0, 2), (0.0, 3), (0.1, 4)]),
+        ((0.1, PeerUnreachable("gone", "lost")), [(0.0, 1), (0.0, 2), (0.0, 3), (0.1, 4)]),
+        ((2.0, Stored(True)), [(0.0, 1), (0.0, 2), (0.0, 3), (1.0, 4)]),
+        (SILENT, [(0.0, 1), (0.0, 2), (0.0, 3), (1.0, 4)]),
+    ],
+    ids=["refuses", "fails", "slow", "silent"],
+)
+def test_writing_goes_on_to_the_next_nearest(poor: Any, asked: list[tuple[float, int]]) -> None:
+    oracle, writing, report = write(lambda whom, _: poor if whom.uid == 2 else (0.05, Stored(True)), Set(b"x"))
+    assert oracle.order == asked
+    assert [each.uid for each in writing.acknowledged][:3] == [1, 3, 4]
+    assert report.stored >= 3
+
+
+def test_a_version_that_is_refused_goes_no_further() -> None:
+    old = NamespaceSet(bytes(32), 1, bytes(32), bytes(64), 1)
+    oracle, _, report = write(lambda whom, _: (0.1, Stored(whom.uid != 2)), old)
+    assert oracle.order == [(0.0, 1), (0.0, 2), (0.0, 3)]
+    assert (report.stored, report.refused) == (2, 1)
+    oracle, _, report = write(lambda whom, _: (0.1, Stored(False)), old)
+    assert len(oracle.asked) == 3
+    assert (report.stored, report.refused) == (0, 3)
+
+
+def test_as_long_as_nobody_has_acknowledged_the_slow_are_waited_for() -> None:
+    oracle, _, report = write(lambda whom, _: (4.0, Stored(True)), Set(b"x"), candidates=EIGHT[:3])
+    assert report.stored == 3
+    oracle, _, report = write(lambda whom, _: SILENT, Set(b"x"))
+    assert len(oracle.asked) == 8
+    assert report.failed == 8
+
+
+# --- asking several ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("slow", "answers", "seconds"), [(0, 5, 0.1), (1, 4, 1.0), (2, 3, 1.0), (3, 5, 4.0)], ids=["none", "one", "two", "three"]
+)
+def test_three_answers_do_where_the_others_are_slow(slow: int, answers: int, seconds: float) -> None:
+    async def test() -> None:
+        oracle = Oracle(lambda whom, _: (4.0 if (whom.uid or 0) <= slow else 0.1, Bag(())))
+        survey = Survey(oracle, EIGHT[:5], BagPopular(0), spec.MERGE_QUORUM, 1.0)
+        await survey.run()
+        assert (len(survey.answers), oracle.elapsed) == (answers, seconds)
+
+    simulate(test)
+
+
+def test_failures_are_no_answers() -> None:
+    async def test() -> None:
+        oracle = Oracle(lambda whom, _: (0.1, Bag(())) if whom.uid == 1 else SILENT)
+        survey = Survey(oracle, EIGHT[:5], BagPopular(0), spec.MERGE_QUORUM, 1.0)
+        await survey.run()
+        assert (len(survey.answers), len(survey.failed), oracle.elapsed) == (1, 4, 5.0)
+        nobody = Survey(oracle, [], BagPopular(0), spec.MERGE_QUORUM, 1.0)
+        await nobody.run()
+        assert nobody.answers == []
+
+    simulate(test)
+
+
+# --- patience ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_patience_covers_late_replies_and_stays_within_bounds(seed: int) -> None:
+    rng = random.Random(seed)
+    patience = Patience()
+    assert (patience.seconds, patience.stagger) == (Patience.FIRST, Patience.FIRST_STAGGER)
+    for _ in range(200):
+        patience.observe(rng.uniform(0.2, 0.4))
+    assert 0.4 <= patience.seconds <= 0.8, f"seed {seed}: {patience.seconds}"
+    assert 0.3 <= patience.stagger < patience.seconds, f"seed {seed}"
+    for _ in range(200):
+        patience.observe(0.0001)
+    assert patience.seconds == Patience.LEAST
+    assert patience.stagger >= Patience.LEAST_STAGGER
+    for _ in range(50):
+        patience.observe(rng.uniform(0.0, 5.0))
+    assert patience.seconds <= Patience.MOST
+    assert patience.stagger <= patience.seconds
+
+
+# --- deadlines on a live network ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_silent_peers_cost_patience_and_no_timeouts(seed: int) -> None:
+    """30 % are black holes: no lookup takes longer than a few patiences, nothing is lost, and no request takes over 5 s."""
+
+    async def test() -> None:
+        rng = random.Random(seed)
+        async with town(30, seed, latency=lambda rng: rng.uniform(0.01, 0.05)) as network:
+            keys = [await peers(network)[i].set(some_value(1_000 * seed + i)) for i in range(20)]
+            network.log.events.clear()
+            network.kill(network.choose(0.3), silent=True)
+            for i, key in enumerate(keys):
+                peer = rng.choice(peers(network))
+                began, patience = now(), max(peer.patience.seconds for peer in peers(network))
+                await peer.lookup(Key(rng.randbytes(32)))
+                assert now() - began <= 6 * patience, f"seed {seed}: a lookup took {now() - began:.2f} s"
+                began = now()
+                if any(key.int in each.store.keys() for each in peers(network)):
+                    assert await peer.ref(key) == some_value(1_000 * seed + i), f"seed {seed}"
+                    assert now() - began <= 6 * patience, f"seed {seed}: a ref took {now() - began:.2f} s"
+            began = now()
+            with pytest.raises(NotFound):
+                await peers(network)[0].ref(key_of(b"nowhere"))
+            assert now() - began <= 2 * spec.REQUEST_TIMEOUT
+            await _requests_end(network, seed)
+
+    simulate(test)
+
+
+async def _requests_end(network: Any, seed: int) -> None:
+    """Asks everybody, the silent too; each request ends within 5 virtual seconds, whatever the link does."""
+    ends: list[float] = []
+    began, asked = now(), 0
+    for peer in peers(network):
+        for member in network.members:
+            if member.uid.int != peer.own:
+                for _ in range(3):
+                    asked += 1
+                    peer.requests.ask(
+                        contact(member.ip, member.port, member.uid.int), Peers(1), lambda _, outcome: ends.append(now() - began)
+                    )
+    await asyncio.sleep(spec.REQUEST_TIMEOUT + 0.01)
+    assert len(ends) == asked, f"seed {seed}: {asked - len(ends)} requests are still open"
+    assert max(ends) <= spec.REQUEST_TIMEOUT + 1e-6, f"seed {seed}: {max(ends)}"
