@@ -151,8 +151,8 @@ async def _node(options: argparse.Namespace) -> int:
         identities=[Identity.load_or_create(options.identity)] if options.identity else [],
     )
     async with launch as cluster:
-        node = cluster[0]
-        print(f"node {node.uid} listens at {node.ip}:{node.port} and knows {len(node.routing())} others")
+        node, others = cluster[0], len(cluster[0].routing())
+        print(f"node {node.uid} listens at {node.ip}:{node.port} and knows {others} other{'s' * (others != 1)}")
         print(f"to join it from a notebook:  {cluster.invite()}")
         print("Ctrl-C ends it", flush=True)
         await asyncio.Event().wait()

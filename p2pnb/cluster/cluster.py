@@ -40,7 +40,9 @@ class Cluster(Tables):
     `cluster[3]`, `cluster["3fa9"]` or `cluster[uid]` is a node, a slice a list of them; positions are permanent.
     """
 
-    def __init__(self, network: Network, kind: str) -> None:
+    def __init__(self, network: Network, kind: str = "tcp") -> None:
+        if not isinstance(network, Network):
+            raise TypeError("a cluster is launched, not made: cluster = await Cluster.launch(20)")
         self._network = network
         self._kind = kind
         self._home = background()
@@ -187,14 +189,14 @@ class Cluster(Tables):
         async def grown() -> list[Node]:
             return self._listed(await self._network.grow(n, (), lambda: None), ("new", "new, dead"))
 
-        return self.start(grown(), "add", timeout=timeout)
+        return self._start(grown(), "add", timeout=timeout)
 
     def join(self, ip: str, port: int, *, timeout: float | None = None) -> Call[Key]:
         """All nodes join the network of the peer at `ip` and `port`; the result is that peer's uid.
 
         Raises `PeerUnreachable`, whose `reason` is "refused", "timeout" (a firewall or wifi isolation?), "not-a-peer" or "other-network".
         """
-        return self.start(self._network.join(ip, port), "join", timeout=timeout)
+        return self._start(self._network.join(ip, port), "join", timeout=timeout)
 
     def invite(self) -> Invite:
         """The line to paste on another machine (for a cluster on loopback: in another notebook of this one)."""
@@ -215,7 +217,7 @@ class Cluster(Tables):
             await self._network.restart(member)
             return node
 
-        return self.start(restarted(), "restart", timeout=timeout)
+        return self._start(restarted(), "restart", timeout=timeout)
 
     # --- breaking -------------------------------------------------------------------------------------------------------
 
@@ -271,9 +273,9 @@ class Cluster(Tables):
     def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, timeout: float | None = None) -> Call[T]:
         """Runs `function(*args)`, a coroutine function, on the cluster's own loop: for workloads, with `await node.peer.set(…)`."""
         coroutine = function(*args)
-        return self.start(coroutine, "run", timeout=timeout)
+        return self._start(coroutine, "run", timeout=timeout)
 
-    def start(self, coroutine: Coroutine[Any, Any, T], name: str, *, on: str = "cluster", timeout: float | None = None) -> Call[T]:
+    def _start(self, coroutine: Coroutine[Any, Any, T], name: str, *, on: str = "cluster", timeout: float | None = None) -> Call[T]:
         """A `Call` of this cluster: watched, and ended with it."""
         try:
             self._check_open()
@@ -283,7 +285,7 @@ class Cluster(Tables):
         call = Call(coroutine, name, on=on, timeout=timeout, home=self._home)
         self._calls.add(call)
         for watch in self._watches:
-            watch.note(call)
+            watch._note(call)
         return call
 
     @property

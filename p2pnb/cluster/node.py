@@ -161,17 +161,17 @@ class Node:
 
     def routing(self) -> Frame:
         """The routing table: a row a contact, `cached` marks the replacement caches. Ages in seconds, round trips in ms."""
-        return frames.routing(self._cluster.routing_rows(self._member))
+        return frames.routing(self._cluster._routing_rows(self._member))
 
     @property
     def last(self) -> Last:
         """What the last call of this node did: replicas that took a record, why a `connect` failed, the messages."""
-        return self._cluster.last_of(self._member, self._calls[-1] if self._calls else "")
+        return self._cluster._last_of(self._member, self._calls[-1] if self._calls else "")
 
     # --- how -------------------------------------------------------------------------------------------------------------
 
     def _call(self, name: str, work: Callable[[Peer], Coroutine[Any, Any, T]], timeout: float | None) -> Call[T]:
-        call = self._cluster.start(self._run(work), name, on=f"cluster[{self.position}]", timeout=timeout)
+        call = self._cluster._start(self._run(work), name, on=f"cluster[{self.position}]", timeout=timeout)
         self._calls[:] = [call.cause]
         return call
 
@@ -196,7 +196,7 @@ class Node:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         try:
-            row, rows = self._cluster.node_summary(self._member)
+            row, rows = self._cluster._node_summary(self._member)
         except ClusterClosed:
             return {"text/plain": repr(self)}
         return cards.mimebundle(*cards.node_card(row, picture=pictures.routing_table(rows, self._cluster.k, own=row["uid"])))

@@ -63,7 +63,7 @@ class Tables:
 
         return self._on_thread(read)
 
-    def routing_rows(self, member: Member) -> list[dict[str, Any]]:
+    def _routing_rows(self, member: Member) -> list[dict[str, Any]]:
         """The rows of one node's table; empty while it is down."""
         return self._on_thread(lambda: self._contacts(member))
 
@@ -75,11 +75,11 @@ class Tables:
             {**row, "node": member.position, "peer": self.position_of(row["uid"]), "rtt": row["rtt_ms"] / 1000} for row in rows
         ]
 
-    def node_summary(self, member: Member) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    def _node_summary(self, member: Member) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """What a node's card shows: its row and its contacts."""
         return self._on_thread(lambda: (member.row(), self._contacts(member)))
 
-    def last_of(self, member: Member, cause: str) -> Last:
+    def _last_of(self, member: Member, cause: str) -> Last:
         """The report and the messages of a node's last call."""
 
         def read() -> Last:

@@ -58,7 +58,7 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self._watches.discard(self)
 
-    def note(self, call: Call[Any]) -> None:
+    def _note(self, call: Call[Any]) -> None:
         self.causes.add(call.cause)
 
     def rows(self) -> list[dict[str, Any]]:

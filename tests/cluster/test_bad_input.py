@@ -100,6 +100,9 @@ def test_kill_wants_nodes() -> None:
         ({"n": 3, "host": "0.0.0.0"}, ValueError, '"lan"'),
         ({"n": 3, "host": "10.1.2.3", "seed": 1}, ValueError, "loopback only"),
         ({"n": 3, "ports": range(9000, 9002)}, ValueError, "3 nodes need 3 ports"),
+        ({"n": 1, "ports": 9000}, TypeError, r"ports=\[9000\] for one node"),
+        ({"n": 1, "ports": [99_999]}, ValueError, "1 to 65535, not 99999"),
+        ({"n": 1, "bootstrap": ("127.0.0.1", 9000)}, TypeError, "a list of addresses"),
         ({"n": 3, "latency": 0.1}, ValueError, "memory network"),
         ({"n": 3, "loss": 2.0, "network": "memory"}, ValueError, "0 to 1"),
         ({"n": 3, "encryption": False}, ValueError, "always encrypted"),
@@ -112,6 +115,11 @@ def test_launching_wrongly(arguments: dict[str, Any], kind: type[Exception], wor
             await Cluster.launch(**arguments)
 
     asyncio.run(whole())
+
+
+def test_a_cluster_is_launched() -> None:
+    with pytest.raises(TypeError, match=r"await Cluster\.launch\(20\)"):
+        Cluster(20)  # type: ignore[arg-type]
 
 
 def test_a_port_in_use() -> None:

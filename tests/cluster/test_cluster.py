@@ -168,7 +168,7 @@ def test_partition_and_heal(options: dict[str, Any]) -> None:
         healed = cluster.heal()
         assert len(healed) == 16
         for _ in range(50):
-            if all(not row["failures"] for node in cluster for row in node._cluster.routing_rows(node._member)):
+            if not cluster.routing()["failures"].any():
                 break
             await asyncio.sleep(0.05)
         assert await there.ref(mine) == b"this side"
