@@ -124,17 +124,18 @@ class RoutingTable:
         if kin is None and end - start < self.k:
             live.append(bucket, row)
             return None
-        incumbents = live.by_silence(bucket) if kin is None else [kin]
-        for position in incumbents:
+        doubtful = [
+            position
+            for position in (live.by_silence(bucket) if kin is None else [kin])
+            if live.failures[position] or row.seen - live.seen[position] > spec.LIVE_WITHIN
+        ]
+        for position in doubtful:
             if live.failures[position] >= spec.STALE_AFTER:
                 live.take(bucket, position)
                 live.append(bucket, row)
                 return None
         self._wait(bucket, row)
-        for position in incumbents:
-            if live.failures[position] or row.seen - live.seen[position] > spec.LIVE_WITHIN:
-                return live.contacts[position]
-        return None
+        return live.contacts[doubtful[0]] if doubtful else None
 
     def _kin(self, buckets: Buckets, bucket: int, contact: Contact) -> int | None:
         """The position of the contact in `bucket` that shares its network group with `contact`."""
@@ -149,11 +150,11 @@ class RoutingTable:
         """Puts `row` into the replacement cache, in place of the one of its group or of the one heard from longest ago."""
         cache = self._cache
         kin = self._kin(cache, bucket, row.contact)
-        waiting = cache.by_silence(bucket)
+        start, end = cache.span(bucket)
         if kin is not None:
             cache.take(bucket, kin)
-        elif len(waiting) >= self.k:
-            cache.take(bucket, waiting[0])
+        elif end - start >= self.k:
+            cache.take(bucket, cache.by_silence(bucket)[0])
         cache.append(bucket, row)
 
     def _uncache(self, bucket: int, uid: int, contact: Contact | None = None) -> bool:

@@ -86,6 +86,7 @@ def test_the_contact_heard_from_longest_ago_is_named_once_it_is_in_doubt() -> No
     table.seen(far(0), 5.0, dialled=True)
     late = 1.5 + spec.LIVE_WITHIN
     assert table.seen(far(7), late, dialled=True) == far(1), "far(0) was heard from again, so far(1) is the one"
+    assert table.seen(far(7), 10.0 + late, dialled=True) == far(1), "all are in doubt by now, it is so for longest"
     table.seen(far(1), late, dialled=True)
     assert table.seen(far(8), late, dialled=True) is None
     table.failed(uid_of(far(2)), late)
@@ -152,6 +153,17 @@ def test_an_inbound_contact_is_dropped_at_its_first_failed_dial() -> None:
     assert table.failed(uid_of(far(1)), 3.0)
     assert not table.failed(uid_of(far(2)), 3.0), "its address was dialled once, that counts for good"
     assert list(table) == [far(2)]
+
+
+def test_one_that_was_dialled_before_it_waited_needs_no_new_proof() -> None:
+    table = filled()
+    table.seen(far(5), 10.0, dialled=True)
+    table.remove(uid_of(far(0)))
+    table.seen(far(6), 11.0, dialled=True)
+    table.seen(far(6), 12.0, dialled=False)
+    table.remove(uid_of(far(1)))
+    assert far(6) in list(table)
+    assert not table.failed(uid_of(far(6)), 13.0)
 
 
 def test_what_is_not_there_cannot_fail() -> None:
