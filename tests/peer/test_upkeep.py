@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from typing import Any
 
@@ -13,6 +14,7 @@ from town import holders, nearest, now, peers, simulate, some_value, town
 from p2pnb import Author, key_of, spec
 from p2pnb.cluster.member import Member
 from p2pnb.cluster.network import Network
+from p2pnb.dht.namespaces import point_of
 from p2pnb.dht.signature import sign
 from p2pnb.errors import NotFound
 from p2pnb.peer.peer import Peer
@@ -77,7 +79,7 @@ def test_far_buckets_are_filled_one_at_a_time(seed: int) -> None:
             expected = len(buckets)
             await asyncio.sleep(upkeep_of(peer).idle * 1.5 * (expected + 1))
             assert len(lookups) == expected, f"seed {seed}"
-            pauses = [later - earlier for earlier, later in zip(lookups, lookups[1:], strict=False)]
+            pauses = [later - earlier for earlier, later in itertools.pairwise(lookups)]
             assert all(pause >= upkeep_of(peer).idle / 2 for pause in pauses), f"seed {seed}: {pauses}"
 
     simulate(test)
@@ -125,8 +127,6 @@ async def all_kinds(peer: Peer, seed: int) -> tuple[list[Key | int], Author]:
     await peer.bag_publish(topic, key)
     author = Author.from_seed(random.Random(seed).randbytes(32))
     await peer.namespace_set(author.private_key, author.public_key, topic, key)
-    from p2pnb.dht.namespaces import point_of
-
     return [key, topic, point_of(author.public_key, topic.int)], author
 
 
@@ -185,23 +185,28 @@ def test_what_nobody_renews_outlives_its_holders_for_24_hours_and_no_longer() ->
     simulate(test)
 
 
-def test_reading_does_not_prolong() -> None:
-    """What a reader writes back to replicas that have an older version, or none, dies with the version it is."""
-
+def test_a_write_back_gives_twelve_hours_to_who_had_lost_the_entry_and_none_to_the_others() -> None:
     async def test() -> None:
         async with town(12, 6) as network:
             publisher = network.members[0]
             author = Author.from_seed(random.Random(6).randbytes(32))
-            topic, born = key_of(b"read often"), now()
+            topic, born = key_of(b"read late"), now()
+            point = point_of(author.public_key, topic.int)
             await publisher.living().namespace_set(author.private_key, author.public_key, topic, key_of(b"1"))
             network.kill([publisher], silent=False)
-            for _ in range(11):
-                await asyncio.sleep(2 * HOUR)
-                await newcomer(network)
-                await peers(network)[-1].namespace_ref(author.public_key, topic)
-            await asyncio.sleep(born + spec.EXPIRY + 2 * TICK - now())
-            for peer in peers(network):
-                assert not len(peer.store), f"{(now() - born) / HOUR} h old"
+            await asyncio.sleep(22 * HOUR)
+            kept = set(holders(network, point))
+            forgetful = network.members[min(kept)]
+            forgetful.living().store.drop(point)
+            await peers(network)[-1].namespace_ref(author.public_key, topic)
+            await asyncio.sleep(1.0)
+            assert forgetful.position in holders(network, point)
+            for member in network.living:
+                for row in member.living().store.namespaces.rows(now()):
+                    least = 12 * HOUR if member.position not in kept - {forgetful.position} else 22 * HOUR
+                    assert row["age_s"] >= least, f"node {member.position}: {row['age_s']} s"
+            await asyncio.sleep(born + 34 * HOUR + 2 * TICK - now())
+            assert holders(network, point) == []
 
     simulate(test)
 
@@ -313,7 +318,7 @@ def test_the_same_newcomer_is_welcomed_ever_less_often() -> None:
             await alone.hear(to_datum(Peers(uid)), uid)
             await asyncio.sleep(1.0)
         gifts = [when - began for when in alone.gifts(uid)]
-        pauses = [later - earlier for earlier, later in zip(gifts, gifts[1:], strict=False)]
+        pauses = [later - earlier for earlier, later in itertools.pairwise(gifts)]
         assert gifts[0] < 3.0
         assert len(gifts) == 3
         assert WELCOME_AGAIN <= pauses[0] < WELCOME_AGAIN + 3.0
