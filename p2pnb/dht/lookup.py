@@ -54,7 +54,8 @@ class Lookup:
     """Looks for the `want` peers nearest to `target` on behalf of the peer `own`, starting from `seeds`, whose uids are proven.
 
     `alpha`: how many are asked at a time. `patience`: seconds. `is_linked` says whether a link to a uid is open, so that asking it
-    takes no dial. `own_address` is never dialled.
+    takes no dial; `prefer_linked`: of the `want` nearest, those that take no dial are asked first, for any of them may have what is
+    looked for. `own_address` is never dialled.
 
     `rpcs` counts those asked, `dials` those among them that took a dial, `events` lists every transition in order.
     """
@@ -70,6 +71,7 @@ class Lookup:
         alpha: int = spec.ALPHA,
         patience: float = 1.0,
         is_linked: Callable[[int], bool] = _nobody_is_linked,
+        prefer_linked: bool = False,
         own_address: tuple[str, int] | None = None,
     ) -> None:
         if want < 1 or alpha < 1:
@@ -84,6 +86,7 @@ class Lookup:
         self.dials = 0
         self.events: list[Event] = []
         self._is_linked = is_linked
+        self._prefer_linked = prefer_linked
         self._own_address = own_address
         self._by_uid: dict[int, list[Candidate]] = {}  # several where a uid is said to have several addresses
         self._by_address: dict[tuple[str, int], list[Candidate]] = {}  # the one whose uid was not known when it was named
@@ -268,17 +271,18 @@ class Lookup:
         goes before it: the inventions of one liar may be all of the nearest.
         """
         best: Candidate | None = None
-        best_key = (True, 0)
+        best_key = (True, 0, True)
         order = iter(self._order)
         places = self.want
         for candidate in order:
             if candidate.state == SLOW or (candidate.state == UNTRIED and candidate.waits):
                 continue
             if candidate.state == UNTRIED:
-                key = (candidate.contact.uid is None, candidate.load)
+                uid = candidate.contact.uid
+                key = (uid is None, candidate.load, self._prefer_linked and uid is not None and not self._is_linked(uid))
                 if best is None or key < best_key:
                     best, best_key = candidate, key
-                    if key == (False, 0):
+                    if key == (False, 0, False):
                         return best
             places -= 1
             if not places:

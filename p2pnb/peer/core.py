@@ -126,6 +126,7 @@ class Core:
             now=now,
             patience=self.patience.seconds,
             is_linked=self.requests.is_linked,
+            prefer_linked=judge is not None,
             own_address=self.address,
         )
         search = Search(self, lookup, request, judge, self.patience.stagger if thrifty else 0.0)
