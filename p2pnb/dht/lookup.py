@@ -217,15 +217,16 @@ class Lookup:
 
     def _candidate(self, hint: Contact, source: Candidate | None) -> Candidate | None:
         """The candidate that `hint` names, old or new; None if it is of no use."""
-        rivals = (self._by_address.get(hint.address) if hint.uid is None else self._by_uid.get(hint.uid)) or []
-        candidate = _at_address(rivals, hint)
-        if candidate is not None and candidate.state != DROPPED:
-            return candidate
-        if any(rival.state == ANSWERED for rival in rivals):
-            return None
-        if candidate is None and self._is_acceptable(hint, source):
-            candidate = self._enter(hint, rivals, source)
-        return candidate
+        rivals = self._by_address.get(hint.address) if hint.uid is None else self._by_uid.get(hint.uid)
+        if rivals:
+            candidate = _at_address(rivals, hint)
+            if candidate is not None and candidate.state != DROPPED:
+                return candidate
+            if any(rival.state == ANSWERED for rival in rivals):
+                return None
+            if candidate is not None:
+                return candidate
+        return self._enter(hint, rivals or [], source) if self._is_acceptable(hint, source) else None
 
     def _is_acceptable(self, hint: Contact, source: Candidate | None) -> bool:
         if hint.uid == self.own or hint.address == self._own_address:
