@@ -8,35 +8,17 @@ import random
 from typing import Any
 
 import pytest
-from pigeons import Wire
-from town import holders, nearest, now, peers, simulate, some_value, town
+from town import HOUR, Alone, holders, nearest, newcomer, now, peers, simulate, some_value, town, upkeep_of
 
 from p2pnb import Author, key_of, spec
-from p2pnb.cluster.member import Member
-from p2pnb.cluster.network import Network
 from p2pnb.dht.namespaces import point_of
 from p2pnb.dht.signature import sign
 from p2pnb.errors import NotFound
 from p2pnb.peer.peer import Peer
-from p2pnb.peer.upkeep import SOON, TICK, WELCOME_AGAIN, Upkeep
+from p2pnb.peer.upkeep import TICK
 from p2pnb.uid import Key
 from p2pnb.wire.contact import contact
 from p2pnb.wire.messages import BagAdd, NamespaceSet, Peers, Set, to_datum
-
-HOUR = 3_600.0
-
-
-def upkeep_of(peer: Peer) -> Upkeep:
-    assert peer.upkeep is not None
-    return peer.upkeep
-
-
-async def newcomer(network: Network) -> Member:
-    """One more member that has joined, a few seconds ago."""
-    (member,) = await network.grow(1, [], lambda: None)
-    await asyncio.sleep(SOON + 2.0)
-    return member
-
 
 # --- refreshing -------------------------------------------------------------------------------------------------------------
 
@@ -211,162 +193,6 @@ def test_a_write_back_gives_twelve_hours_to_who_had_lost_the_entry_and_none_to_t
     simulate(test)
 
 
-# --- newcomers --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("seed", "k"), [(1, 20), (2, 20), (3, 2), (4, 2)])
-def test_a_newcomer_is_given_its_records_within_seconds(seed: int, k: int) -> None:
-    """Also where the bucket that it belongs to is full, so that it only waits for a place in the table."""
-
-    async def test() -> None:
-        async with town(15, seed, k=k) as network:
-            await asyncio.sleep(120)
-            keys = [await peers(network)[i % 15].set(some_value(100 * seed + i)) for i in range(40)]
-            for _ in range(3):
-                member = await newcomer(network)
-                store = member.living().store
-                for key in keys:
-                    if member in nearest(network.living, key, 4):
-                        assert key.int in store.keys(), f"seed {seed}, k {k}: {key} was not handed over"
-                given = [event for event in network.log.events if event.verb == "set" and event.peer == member.uid.int]
-                assert len(given) <= 2 * len(keys), f"seed {seed}: {len(given)}"
-                network.log.events.clear()
-
-    simulate(test)
-
-
-def test_a_restarted_node_gets_its_records_back() -> None:
-    """One after the other, all of them: nothing is lost, though every store was emptied."""
-
-    async def test() -> None:
-        async with town(12, 7) as network:
-            keys = [await peers(network)[i % 12].set(some_value(i)) for i in range(20)]
-            for peer in peers(network):
-                peer.published.clear()
-            for member in network.members:
-                had = set(member.living().store.keys())
-                await network.restart(member)
-                await asyncio.sleep(SOON + 2.0)
-                held = set(member.living().store.keys())
-                near = {key.int for key in keys if member in nearest(network.living, key, 4)}
-                assert had & near <= held, f"{len(had & near - held)} of node {member.position} are missing"
-            for i, key in enumerate(keys):
-                assert len(holders(network, key)) >= 5
-                assert await peers(network)[0].ref(key) == some_value(i)
-
-    simulate(test)
-
-
-def test_a_newcomer_that_is_silent_stalls_nothing() -> None:
-    async def test() -> None:
-        async with town(10, 8) as network:
-            keys = [await peers(network)[0].set(some_value(i)) for i in range(30)]
-            await network.grow(1, [], lambda: None)
-            dead = network.members[-1]
-            dead.kill(silent=True)  # before it was given anything
-            alive = await newcomer(network)
-            for key in keys:
-                if alive in nearest(network.living, key, 4):
-                    assert key.int in alive.living().store.keys()
-            await asyncio.sleep(6.0)
-            asked = [event for event in network.log.events if event.verb == "set" and event.peer == dead.uid.int]
-            assert len(asked) <= 10, "one that does not answer is asked no more"
-
-    simulate(test)
-
-
-class Alone:
-    """One peer whose carrier is the test; `given` is what its upkeep sent to newcomers."""
-
-    def __init__(self, **options: Any) -> None:
-        self.inbox: asyncio.Queue[Any] = asyncio.Queue()
-        self.given: list[tuple[float, Any, int | None]] = []
-        self.peer = Peer(bytes(31) + b"\x01", self.inbox.get, self._send, rng=random.Random(1), **options)
-        self.upkeep = upkeep_of(self.peer)
-
-    def _send(self, ip: str, port: int, payload: Any, *, uid: int | None = None, link: Wire | None = None) -> Any:
-        self.given.append((now(), payload, uid))
-        wire = link or Wire(uid or 0, ip, port)
-        if isinstance(payload, tuple) and payload[0] == "set":
-            self.inbox.put_nowait(wire.received(True))
-        elif isinstance(payload, tuple) and payload[0] == "peers":
-            self.inbox.put_nowait(wire.received(to_datum(_nobody())))
-        return wire
-
-    async def hear(self, payload: Any, uid: int) -> None:
-        self.inbox.put_nowait(Wire(uid, port=4_000 + uid % 1_000, outbound=False).received(payload))
-        await asyncio.sleep(0.001)
-
-    def gifts(self, uid: int) -> list[float]:
-        return [when for when, payload, whom in self.given if whom == uid and payload[0] == "set"]
-
-
-def _nobody() -> Any:
-    from p2pnb.wire.messages import Nearest
-
-    return Nearest(())
-
-
-def test_the_same_newcomer_is_welcomed_ever_less_often() -> None:
-    """At once, then not again within 30 seconds, then not within 60, then not within 120."""
-
-    async def test() -> None:
-        alone = Alone()
-        await alone.peer.set(b"something")
-        uid, began = 77, now()
-        while now() < began + 200.0:
-            await alone.hear(to_datum(Peers(uid)), uid)
-            await asyncio.sleep(1.0)
-        gifts = [when - began for when in alone.gifts(uid)]
-        pauses = [later - earlier for earlier, later in itertools.pairwise(gifts)]
-        assert gifts[0] < 3.0
-        assert len(gifts) == 3
-        assert WELCOME_AGAIN <= pauses[0] < WELCOME_AGAIN + 3.0
-        assert 2 * WELCOME_AGAIN <= pauses[1] < 2 * WELCOME_AGAIN + 3.0
-        await alone.peer.close()
-
-    simulate(test)
-
-
-def test_newcomers_are_not_kept_waiting_by_other_upkeep() -> None:
-    """Republishing on a slow network takes minutes; a newcomer is served meanwhile."""
-
-    async def test() -> None:
-        alone = Alone()
-        await alone.peer.set(b"something")
-        never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        async def stuck() -> None:
-            await never
-
-        alone.upkeep.republish = stuck  # type: ignore[method-assign]
-        await asyncio.sleep(1.1 * HOUR)
-        await alone.hear(to_datum(Peers(77)), 77)
-        await asyncio.sleep(SOON + 1.0)
-        assert alone.gifts(77)
-        never.cancel()
-        await alone.peer.close()
-
-    simulate(test)
-
-
-def test_only_who_looks_itself_up_is_joining() -> None:
-    async def test() -> None:
-        alone = Alone()
-        await alone.peer.set(b"something")
-        await alone.hear(to_datum(Peers(78)), 77)
-        await asyncio.sleep(30.0)
-        assert not alone.gifts(77)
-        client = Wire(79, outbound=False)
-        client.listens = False
-        alone.inbox.put_nowait(client.received(to_datum(Peers(79))))
-        await asyncio.sleep(30.0)
-        assert not alone.gifts(79), "a client holds no records"
-        await alone.peer.close()
-
-    simulate(test)
-
-
 # --- suppression ------------------------------------------------------------------------------------------------------------
 
 
@@ -506,5 +332,3 @@ def test_stopping_in_the_middle_leaves_no_task_and_no_timer() -> None:
         assert [timer for timer in loop._scheduled if not timer.cancelled()] == []
 
     simulate(test)
-
-

@@ -12,10 +12,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from pigeons import Wire
+
 from p2pnb.cluster.member import Member, Settings
 from p2pnb.cluster.network import Network
 from p2pnb.peer.peer import Peer
+from p2pnb.peer.upkeep import SOON, Upkeep
 from p2pnb.uid import Key
+from p2pnb.wire.messages import to_datum
 
 LATENCY = 0.02  # seconds, one way
 
@@ -95,3 +99,50 @@ def peers(network: Network) -> list[Peer]:
 
 def some_value(seed: int) -> bytes:
     return random.Random(seed).randbytes(40)
+
+
+HOUR = 3_600.0
+
+
+def upkeep_of(peer: Peer) -> Upkeep:
+    assert peer.upkeep is not None
+    return peer.upkeep
+
+
+async def newcomer(network: Network) -> Member:
+    """One more member that has joined, a few seconds ago."""
+    (member,) = await network.grow(1, [], lambda: None)
+    await asyncio.sleep(SOON + 2.0)
+    return member
+
+
+class Alone:
+    """One peer whose carrier is the test; `given` is what its upkeep sent to newcomers."""
+
+    def __init__(self, **options: Any) -> None:
+        self.inbox: asyncio.Queue[Any] = asyncio.Queue()
+        self.given: list[tuple[float, Any, int | None]] = []
+        self.peer = Peer(bytes(31) + b"\x01", self.inbox.get, self._send, rng=random.Random(1), **options)
+        self.upkeep = upkeep_of(self.peer)
+
+    def _send(self, ip: str, port: int, payload: Any, *, uid: int | None = None, link: Wire | None = None) -> Any:
+        self.given.append((now(), payload, uid))
+        wire = link or Wire(uid or 0, ip, port)
+        if isinstance(payload, tuple) and payload[0] == "set":
+            self.inbox.put_nowait(wire.received(True))
+        elif isinstance(payload, tuple) and payload[0] == "peers":
+            self.inbox.put_nowait(wire.received(to_datum(_nobody())))
+        return wire
+
+    async def hear(self, payload: Any, uid: int) -> None:
+        self.inbox.put_nowait(Wire(uid, port=4_000 + uid % 1_000, outbound=False).received(payload))
+        await asyncio.sleep(0.001)
+
+    def gifts(self, uid: int) -> list[float]:
+        return [when for when, payload, whom in self.given if whom == uid and payload[0] == "set"]
+
+
+def _nobody() -> Any:
+    from p2pnb.wire.messages import Nearest
+
+    return Nearest(())
