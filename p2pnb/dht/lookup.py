@@ -267,9 +267,9 @@ class Lookup:
     def _choose(self) -> Candidate | None:
         """Who is to be asked next, among the untried of the `want` nearest; None when all of those have been asked.
 
-        First come those with a uid, then whose referrer has the fewest hints open or refuted, then the nearest. If the one
-        so chosen was named only by referrers in doubt, the nearest of those beyond whose referrer is trusted clearly more
-        goes before it: the inventions of one liar may be all of the nearest.
+        First come those with a uid, then whose referrer has the fewest hints open or refuted, then (`prefer_linked`) those
+        that take no dial, then the nearest. If the one so chosen was named only by referrers in doubt, the nearest of those
+        beyond whose referrer is trusted clearly more goes before it: one liar's inventions may be all of the nearest.
         """
         best: Candidate | None = None
         best_key = (True, 0, True)

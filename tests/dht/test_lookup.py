@@ -104,6 +104,14 @@ def test_nothing_can_be_neither_wanted_nor_asked(want: int, alpha: int) -> None:
         lookup(10, want=want, alpha=alpha)
 
 
+@pytest.mark.parametrize(("prefer_linked", "order"), [(False, [10, 20, 30]), (True, [20, 10, 30])])
+def test_of_the_nearest_those_that_take_no_dial_may_go_first(prefer_linked: bool, order: list[int]) -> None:
+    seeds = [at(uid) for uid in (10, 20, 30, 40)]
+    it = Lookup(0, OWN, seeds, want=3, alpha=9, now=0.0, is_linked={20, 40}.__contains__, prefer_linked=prefer_linked)
+    assert ask(it) == order, "40 is linked, but not among the nearest"
+    assert it.dials == 2
+
+
 # --- patience ---------------------------------------------------------------------------------------------------------
 
 
