@@ -36,6 +36,9 @@ from p2pnb.wire.messages import BagAdd, Iam, NamespaceSet, Peers, Reply, Request
 
 log = logging.getLogger("p2pnb.peer")
 
+SAME_TROUBLE = 1.0  # seconds within which failures of one peer are one
+MOST_FAILED = 1_000  # peers of which the last failure is remembered
+
 
 class Unasked(Protocol):
     """What a peer's upkeep wants to hear of."""
@@ -90,6 +93,7 @@ class Core:
         self._welcomed: dict[str, str] = {}  # network group -> the address it saw us at
         self._addresses: dict[tuple[str, int], int] = {}  # carriers without links: which uid welcomed us from there
         self._checking: set[int] = set()
+        self._failed_at: dict[int, float] = {}
         self._liars: dict[int, float] = {}  # until when they stay out of the table
         self.published: dict[Any, Put] = {}  # what this peer set itself, and renews
         self._replies: dict[Any, deque[tuple[Received, list[Reply]]]] = {}
@@ -285,7 +289,16 @@ class Core:
         elif isinstance(outcome, LocalProtocolError) or (isinstance(outcome, PeerUnreachable) and outcome.reason == "closed"):
             return  # our own doing
         elif asked.uid is not None:
-            self.table.failed(asked.uid, self.clock())
+            self._failed(asked, asked.uid)
+
+    def _failed(self, asked: Contact, uid: int) -> None:
+        """One trouble counts once, however many requests it took; and an address that was only hearsay says nothing of its uid."""
+        known, now = self.table.get(uid), self.clock()
+        if (known is None or known.address == asked.address) and now - self._failed_at.get(uid, -SAME_TROUBLE) >= SAME_TROUBLE:
+            if len(self._failed_at) > MOST_FAILED:
+                self._failed_at.clear()
+            self._failed_at[uid] = now
+            self.table.failed(uid, now)
 
     def penalise(self, liar: Contact) -> None:
         """A peer sent what is not what it said: its uid leaves the table, and stays out for as long as a contact counts as live."""

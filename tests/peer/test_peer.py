@@ -14,6 +14,7 @@ from p2pnb import Author, Key, key_of, spec
 from p2pnb.errors import NotFound, PeerUnreachable, StaleSequence, StoreFull, ValueTooLarge
 from p2pnb.net.contract import Lost, Received
 from p2pnb.peer.peer import Peer
+from p2pnb.wire.contact import contact
 from p2pnb.wire.sexp import Symbol
 
 
@@ -110,7 +111,6 @@ def test_a_wrong_name_is_not_believed_without_links() -> None:
         del loft
 
     def _nearest(fake: int) -> Any:
-        from p2pnb.wire.contact import contact
         from p2pnb.wire.messages import Nearest
 
         return Nearest((contact("127.0.0.1", 1000, fake),))
@@ -324,8 +324,6 @@ def test_a_value_under_the_wrong_key_is_passed_over() -> None:
     async def test() -> None:
         script = Script()
         peer = script.peer
-        from p2pnb.wire.contact import contact
-
         liar, honest = 1 << 200, 1 << 201
         for uid, port in ((liar, 4001), (honest, 4002)):
             peer.table.seen(contact("127.0.0.1", port, uid), peer.clock(), dialled=True)
@@ -376,6 +374,24 @@ def test_external_address_needs_three_groups() -> None:
             script.wires.clear()
             seen.append(peer.external_ip)
         assert seen == [None, None, None, "5.6.7.8"], "two answers from one /24 count once"
+        await peer.close()
+
+    live(test)
+
+
+def test_one_trouble_is_one_failure_and_hearsay_is_none() -> None:
+    async def test() -> None:
+        peer = Script().peer
+        uid = 1 << 200
+        true, hearsay = contact("127.0.0.1", 4001, uid), contact("127.0.0.1", 4666, uid)
+        peer.table.seen(true, peer.clock(), dialled=True)
+        lost = PeerUnreachable("gone", "lost")
+        for _ in range(5):
+            peer._settled(hearsay, lost, 0.1)
+        assert peer.table.rows(peer.clock())[0]["failures"] == 0
+        for _ in range(5):
+            peer._settled(true, lost, 0.1)
+        assert peer.table.rows(peer.clock())[0]["failures"] == 1
         await peer.close()
 
     live(test)
