@@ -39,7 +39,7 @@ class Frame(pd.DataFrame):
 
     def _repr_html_(self) -> str | None:
         html: str | None = self._abbreviated()._repr_html_()  # type: ignore[operator]
-        return html
+        return html and html.replace("…", "…&NoBreak;")  # a line may otherwise break after an ellipsis
 
     def _abbreviated(self) -> pd.DataFrame:
         frame = pd.DataFrame(self).round(3)

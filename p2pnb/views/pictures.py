@@ -130,7 +130,7 @@ class _LookupDrawing:
             colour = STEPS[last[uid]["event"]][1]
             paths.setdefault(colour, []).append(f"M{n(x1)} {n(y)}H{n(x2)}")
         drawn = (f'<path stroke="{colour}" d="{"".join(path)}"/>' for colour, path in paths.items())
-        return svg.group(drawn, 'fill="none" stroke-width="3" stroke-opacity=".45" stroke-linecap="round"')
+        return svg.group(drawn, 'fill="none" stroke-width="3" stroke-opacity=".6" stroke-linecap="round"')
 
     def marks(self) -> str:
         """All steps as marks, and the contacts' names beside their last while there is room."""

@@ -86,9 +86,17 @@ def test_uids_are_short_on_screen_and_whole_in_the_data() -> None:
     assert whole not in repr(frame[["uid"]])
     assert whole not in (frame._repr_html_() or "")
     assert f"{whole[:8]}…{whole[-4:]}" in repr(frame[["uid"]])
+    assert f"{whole[:8]}…&NoBreak;{whole[-4:]}" in (frame._repr_html_() or "")
     csv = pd.read_csv(io.StringIO(frame.to_csv()))
     assert csv["uid"].tolist() == [f"{uid:064x}" for uid in UIDS]
     assert frame["id"].tolist() == [f"{uid:064x}"[:8] + "…" for uid in UIDS]
+
+
+def test_numbers_have_three_decimals_on_screen_and_all_in_the_data() -> None:
+    frame = frames.Frame({"rtt_ms": [1 / 3]})
+    assert "0.333" in repr(frame)
+    assert "0.3333" not in repr(frame)
+    assert frame["rtt_ms"].iloc[0] == 1 / 3
 
 
 def test_a_selection_keeps_the_display() -> None:
