@@ -16,7 +16,7 @@ from p2pnb.peer.report import Report
 from p2pnb.peer.search import Replication, Survey
 from p2pnb.uid import as_key, short
 from p2pnb.wire.contact import Contact
-from p2pnb.wire.messages import NamespaceSet, Peers, Reply, Request, Stored
+from p2pnb.wire.messages import Peers, Reply, Request, Set, Stored
 
 
 class Records(Core):
@@ -39,7 +39,7 @@ class Records(Core):
                 wanted -= 1
             else:
                 report.refused += 1
-                wanted -= isinstance(request, NamespaceSet)
+                wanted -= not isinstance(request, Set)
         writing = Replication(self, candidates, request, report, wanted, self.patience.seconds)
         await writing.run()
         if not report.stored:

@@ -18,7 +18,7 @@ from p2pnb.peer.cause import CAUSE
 from p2pnb.peer.report import Report
 from p2pnb.peer.requests import Done, Outcome
 from p2pnb.wire.contact import Contact, contact
-from p2pnb.wire.messages import Iam, NamespaceSet, Nearest, Reply, Request, Stored, Welcome, to_datum
+from p2pnb.wire.messages import Iam, Nearest, Reply, Request, Set, Stored, Welcome, to_datum
 from p2pnb.wire.sexp import written
 
 # Whether a reply holds what is looked for, verified; False says that the peer lied.
@@ -157,8 +157,8 @@ class Replication(_Driver):
     """Writes one record to the first `wanted` of `candidates` that take it, going on to the next for each that does not.
 
     A replica that is silent for longer than `patience` is not waited for: the next candidate is asked as well, and
-    whichever answers first counts. A version of a namespace entry that is refused goes no further: the replica has a newer
-    one, and a peer farther away, which has none, would take the old one.
+    whichever answers first counts. Only a value goes further when it is refused: bags and entries are read at the nearest,
+    which know best; a peer farther away would take an old version, or a publisher's vote too many.
     """
 
     def __init__(
@@ -202,7 +202,7 @@ class Replication(_Driver):
             self.acknowledged.append(whom)
         elif isinstance(outcome, Stored):
             self._report.refused += 1
-            self._wanted -= isinstance(self._request, NamespaceSet)
+            self._wanted -= not isinstance(self._request, Set)
         else:
             self._report.failed += 1
         if not self._over:

@@ -163,8 +163,8 @@ def test_partition_and_heal(options: dict[str, Any]) -> None:
         here = next(node for node in cluster if node not in cut)
         there = cut[0]
         mine, yours = await here.set(b"this side"), await there.set(b"that side")
-        with pytest.raises((NotFound, PeerUnreachable)):
-            await here.ref(yours)
+        with pytest.raises((NotFound, PeerUnreachable, RequestTimeout)):
+            await here.ref(yours, timeout=1)
         healed = cluster.heal()
         assert len(healed) == 16
         for _ in range(50):

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
@@ -52,3 +54,31 @@ class Wire:
 
     def received(self, payload: Any) -> Received:
         return Received(self.ip, self.port, payload, self.uid, self)
+
+
+def live(test: Callable[[], Awaitable[None]]) -> None:
+    """Runs `test`, and holds that no task is left."""
+
+    async def whole() -> None:
+        await test()
+        await asyncio.sleep(0)
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not left, left
+
+    asyncio.run(whole())
+
+
+async def flock(n: int, seed: int = 1) -> tuple[Loft, list[Peer]]:
+    """`n` peers on queues that have joined each other."""
+    loft = Loft()
+    rng = random.Random(seed)
+    peers = [loft.peer(1000 + i, random.Random(rng.random())) for i in range(n)]
+    for i, peer in enumerate(peers[1:], 1):
+        assert await peer.connect("127.0.0.1", 1000 + rng.randrange(i))
+        await peer.bootstrap()
+    return loft, peers
+
+
+async def end(peers: list[Peer]) -> None:
+    for peer in peers:
+        await peer.close()

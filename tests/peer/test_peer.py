@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from pigeons import Loft, Wire
+from pigeons import Loft, Wire, end, flock, live
 
 from p2pnb import Author, Key, key_of, spec
 from p2pnb.errors import NotFound, PeerUnreachable, StaleSequence, StoreFull, ValueTooLarge
@@ -16,34 +15,6 @@ from p2pnb.net.contract import Lost, Received
 from p2pnb.peer.peer import Peer
 from p2pnb.wire.contact import contact
 from p2pnb.wire.sexp import Symbol
-
-
-def live(test: Callable[[], Awaitable[None]]) -> None:
-    """Runs `test`, and holds that no task is left."""
-
-    async def whole() -> None:
-        await test()
-        await asyncio.sleep(0)
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not left, left
-
-    asyncio.run(whole())
-
-
-async def flock(n: int, seed: int = 1) -> tuple[Loft, list[Peer]]:
-    """`n` peers on queues that have joined each other."""
-    loft = Loft()
-    rng = random.Random(seed)
-    peers = [loft.peer(1000 + i, random.Random(rng.random())) for i in range(n)]
-    for i, peer in enumerate(peers[1:], 1):
-        assert await peer.connect("127.0.0.1", 1000 + rng.randrange(i))
-        await peer.bootstrap()
-    return loft, peers
-
-
-async def end(peers: list[Peer]) -> None:
-    for peer in peers:
-        await peer.close()
 
 
 def test_everything_over_queues() -> None:
@@ -207,6 +178,20 @@ def test_a_lone_peer_keeps_what_it_sets() -> None:
         await peer.close()
         with pytest.raises(PeerUnreachable, match="closed"):
             await peer.ref(key)
+
+    live(test)
+
+
+def test_a_vote_too_many_goes_no_further() -> None:
+    async def test() -> None:
+        _, peers = await flock(9)
+        topic = key_of(b"stuffed")
+        for i in range(spec.BAG_VALUES_A_PUBLISHER):
+            await peers[0].bag_publish(topic, key_of(b"%d" % i))
+        with pytest.raises(StoreFull):
+            await peers[0].bag_publish(topic, key_of(b"one more"))
+        assert sum(len(peer.store.bags) for peer in peers) == 5, "no peer beyond the nearest took it"
+        await end(peers)
 
     live(test)
 
