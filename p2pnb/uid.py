@@ -72,11 +72,6 @@ def short(value: bytes | int) -> str:
     return octets[:4].hex() + "…"
 
 
-def distance(a: int, b: int) -> int:
-    """The XOR metric."""
-    return a ^ b
-
-
 def common_prefix_length(a: int, b: int) -> int:
     """How many leading bits `a` and `b` share, 0 to 256."""
     return BITS - (a ^ b).bit_length()

@@ -142,9 +142,8 @@ class Core:
         """Asks every contact that failed last time whether it is back: after a partition, most are."""
         for row in self.table.rows(self.clock()):
             doubtful = self.table.get(row["uid"])
-            if row["failures"] and doubtful is not None and doubtful.uid is not None and doubtful.uid not in self._checking:
-                self._checking.add(doubtful.uid)
-                self.requests.ask(doubtful, Iam(self.own), self._checked)
+            if row["failures"] and doubtful is not None:
+                self._check(doubtful)
 
     def ask(self, whom: Contact, request: Request, done: Done, datum: Any = None, cause: str | None = None) -> None:
         """One request. On a carrier without links an address must first say `welcome` with the uid it is said to have."""
@@ -220,7 +219,12 @@ class Core:
             return
         speaker = contact(item.ip, item.port, uid)
         doubtful = self.table.seen(speaker, self.clock(), dialled=link is None or link.outbound)
-        if doubtful is not None and doubtful.uid not in self._checking and doubtful.uid is not None:
+        if doubtful is not None:
+            self._check(doubtful)
+
+    def _check(self, doubtful: Contact) -> None:
+        """Asks whether it is still there, unless that is being asked already; the table hears the answer like any other."""
+        if doubtful.uid is not None and doubtful.uid not in self._checking:
             self._checking.add(doubtful.uid)
             self.requests.ask(doubtful, Iam(self.own), self._checked)
 

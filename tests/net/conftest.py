@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import selectors
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
+from jumping import JumpLoop
 
 from p2pnb.errors import ProtocolError
 from p2pnb.net.carrier import Carrier
@@ -23,33 +23,6 @@ from p2pnb.net.tcp import TcpCarrier
 from p2pnb.wire.channel import Channel, NoiseChannel, PlainChannel
 from p2pnb.wire.noise import StaticKey
 from p2pnb.wire.sexp import Symbol, dumps, loads
-
-
-class _JumpSelector(selectors.SelectSelector):
-    """Instead of waiting, lets the clock jump to where the waiting would have ended."""
-
-    loop: JumpLoop
-
-    def select(self, timeout: float | None = None) -> Any:
-        ready = super().select(0)
-        if not ready and timeout is None:
-            raise RuntimeError("everybody waits, and nothing will ever happen")
-        if not ready and timeout is not None and timeout > 0:
-            self.loop.clock += timeout
-        return ready
-
-
-class JumpLoop(asyncio.SelectorEventLoop):
-    """An event loop in which time passes only while everybody waits."""
-
-    def __init__(self) -> None:
-        self.clock = 1_000.0
-        selector = _JumpSelector()
-        selector.loop = self
-        super().__init__(selector)
-
-    def time(self) -> float:
-        return self.clock
 
 
 class Raw(asyncio.Protocol):

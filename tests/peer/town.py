@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-import selectors
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from jumping import JumpLoop
 from pigeons import Wire
 
 from p2pnb.cluster.member import Member, Settings
@@ -22,33 +22,6 @@ from p2pnb.uid import Key
 from p2pnb.wire.messages import to_datum
 
 LATENCY = 0.02  # seconds, one way
-
-
-class _JumpSelector(selectors.SelectSelector):
-    """Instead of waiting, lets the clock jump to where the waiting would have ended."""
-
-    loop: JumpLoop
-
-    def select(self, timeout: float | None = None) -> Any:
-        ready = super().select(0)
-        if not ready and timeout is None:
-            raise RuntimeError("everybody waits, and nothing will ever happen")
-        if not ready and timeout is not None and timeout > 0:
-            self.loop.clock += timeout
-        return ready
-
-
-class JumpLoop(asyncio.SelectorEventLoop):
-    """An event loop in which time passes only while everybody waits."""
-
-    def __init__(self) -> None:
-        self.clock = 1_000.0
-        selector = _JumpSelector()
-        selector.loop = self
-        super().__init__(selector)
-
-    def time(self) -> float:
-        return self.clock
 
 
 def simulate(test: Callable[[], Awaitable[None]], errors: list[dict[str, Any]] | None = None) -> None:
