@@ -1,8 +1,8 @@
 """What may not be skipped: in CI, a skipped test that carries one of the required markers is a failure.
 
-On a laptop without a Scheme, or without root for network namespaces, those tests skip and say why. Where they must run,
-the environment says so: `P2PNB_REQUIRE` names the markers (`scheme,netns,kernel`; empty: none), and wherever `CI` is set
-all three are required unless it says otherwise. A skip there would be a green run that tested nothing.
+On a laptop without a Scheme or a browser, or without root for network namespaces, those tests skip and say why. Where they
+must run, the environment says so: `P2PNB_REQUIRE` names the markers (`scheme,kernel`; empty: none), and wherever `CI` is set
+all of them are required unless it says otherwise. A skip there would be a green run that tested nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-SKIPPABLE = ("scheme", "netns", "kernel")
+SKIPPABLE = ("scheme", "netns", "kernel", "browser", "node")
 
 
 def required() -> frozenset[str]:

@@ -1,13 +1,12 @@
-"""The cluster: the one object that a notebook holds. It launches nodes, breaks them, shows them, and puts them away.
+"""The cluster: the one object that a notebook holds. It launches nodes, names them, lets them join, and puts them away.
 
-It runs nothing itself. What takes time becomes a `Call` on the cluster's thread; what does not (killing, tables) crosses to
-that thread and comes back at once. So a cell may block, crash or be interrupted, and the network lives on.
+It runs nothing itself: what takes time becomes a `Call` on the cluster's thread, what does not crosses to that thread and
+comes back at once (`base.py`). So a cell may block, crash or be interrupted, and the network lives on.
 """
 
 from __future__ import annotations
 
 import operator
-import weakref
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, TypeVar, overload
@@ -15,43 +14,30 @@ from typing import Any, TypeVar, overload
 from p2pnb import spec
 from p2pnb.cluster import cells, lan, progress
 from p2pnb.cluster.background import background
+from p2pnb.cluster.breaking import Breaking
 from p2pnb.cluster.call import Call
 from p2pnb.cluster.member import Member, Settings
 from p2pnb.cluster.network import Latency, Network
 from p2pnb.cluster.node import Node
 from p2pnb.cluster.options import as_addresses, as_ports, check, check_count
 from p2pnb.cluster.results import Invite, Nodes
-from p2pnb.cluster.tables import Tables
+from p2pnb.cluster.shown import Shown
 from p2pnb.cluster.watch import Watch
 from p2pnb.errors import ClusterClosed
 from p2pnb.peer.identity import Identity
 from p2pnb.uid import Key, as_key, short
-from p2pnb.views import cards
-from p2pnb.views.trie import RECORD, trie
+from p2pnb.views.trie import RECORD
 
 T = TypeVar("T")
 
 _launches: cells.Launches[Cluster] = cells.Launches()
 
 
-class Cluster(Tables):
+class Cluster(Breaking, Shown):
     """A network of nodes in this process. Make it with `await Cluster.launch(20)`.
 
     `cluster[3]`, `cluster["3fa9"]` or `cluster[uid]` is a node, a slice a list of them; positions are permanent.
     """
-
-    def __init__(self, network: Network, kind: str = "tcp") -> None:
-        if not isinstance(network, Network):
-            raise TypeError("a cluster is launched, not made: cluster = await Cluster.launch(20)")
-        self._network = network
-        self._kind = kind
-        self._home = background()
-        self._nodes: dict[Member, Node] = {}
-        self._calls: weakref.WeakSet[Call[Any]] = weakref.WeakSet()
-        self._watches: set[Watch] = set()
-        self._closed = False
-        self._errors_before = self._home.error_count
-        self.k = network.settings.k
 
     @classmethod
     def launch(
@@ -145,15 +131,6 @@ class Cluster(Tables):
         named = ", ".join(f"{member.position} ({str(member.uid)[: len(prefix) + 4]}…)" for member in found[:5])
         raise KeyError(f"{prefix!r} is ambiguous, {len(found)} uids begin with it: nodes {named}; give more digits")
 
-    def _node(self, member: Member) -> Node:
-        node = self._nodes.get(member)
-        if node is None:
-            node = self._nodes[member] = Node(self, member)
-        return node
-
-    def _listed(self, members: Iterable[Member], meaning: tuple[str, str], key: Key | None = None) -> Nodes:
-        return Nodes(map(self._node, members), lambda: self._on_thread(self._rows), meaning, key)
-
     def holders(self, key: bytes | str) -> Nodes:
         """The living nodes that hold a record at `key`, nearest first: a value, a bag, or an entry at its `namespace.key(name)`."""
         wanted = as_key(key)
@@ -209,58 +186,6 @@ class Cluster(Tables):
         first = living[0]
         return Invite(f"cluster = await Cluster.launch(5{where}{named}, bootstrap=[({first.ip!r}, {first.port})])")
 
-    def restart(self, node: Node, *, timeout: float | None = None) -> Call[Node]:
-        """Starts `node` anew at its old address, under its old uid, with empty stores; it joins through another node."""
-        member = self._member(node, "restart")
-
-        async def restarted() -> Node:
-            await self._network.restart(member)
-            return node
-
-        return self._start(restarted(), "restart", timeout=timeout)
-
-    # --- breaking -------------------------------------------------------------------------------------------------------
-
-    def kill(self, *nodes: Node, fraction: float | None = None, silent: bool = False) -> list[Node]:
-        """Kills nodes at once and without warning: these, or a `fraction` of the living ones. Returns them.
-
-        Their connections are reset; with `silent` they turn into black holes, as when a machine loses its power.
-        """
-        chosen = self._chosen(nodes, fraction, "kill")
-        return self._listed(self._on_thread(lambda: self._network.kill(chosen(), silent)), ("restarted", "killed"))
-
-    def partition(self, *nodes: Node, fraction: float | None = None) -> list[Node]:
-        """Cuts these nodes, or a `fraction` of the living ones (default a half), off from all others. Returns them."""
-        chosen = self._chosen(nodes, 0.5 if not nodes and fraction is None else fraction, "partition")
-        return self._listed(self._on_thread(lambda: self._network.partition(chosen())), ("cut off", "cut off, dead"))
-
-    def heal(self) -> list[Node]:
-        """Ends a partition. Returns the nodes that took part in it."""
-        return self._listed(self._on_thread(self._network.heal), ("joined again", "joined again, dead"))
-
-    def _chosen(self, nodes: tuple[Node, ...], fraction: float | None, verb: str) -> Callable[[], list[Member]]:
-        if fraction is not None:
-            if nodes:
-                raise ValueError(f"{verb} takes nodes or a fraction, not both")
-            if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
-                raise ValueError(f"a fraction is a number of 0 to 1, not {fraction!r}")
-            return lambda: self._network.choose(fraction)
-        if not nodes:
-            raise ValueError(f"{verb} whom? cluster.{verb}(cluster[3]), or cluster.{verb}(fraction=0.5)")
-        members = [self._member(node, verb) for node in nodes]
-        return lambda: members
-
-    def _member(self, node: Any, verb: str) -> Member:
-        if isinstance(node, list):
-            raise TypeError(f"{verb} takes nodes, not a list: write cluster.{verb}(*nodes)")
-        if not isinstance(node, Node):
-            hint = f"cluster.{verb}(cluster[{node}])" if isinstance(node, int) else f"cluster.{verb}(cluster[3])"
-            fraction = "" if verb == "restart" else f", or cluster.{verb}(fraction=0.5)"
-            raise TypeError(f"{verb} takes nodes, not {node!r}: write {hint}{fraction}")
-        if self._nodes.get(node._member) is not node:
-            raise ValueError(f"{node!r} belongs to another cluster")
-        return node._member
-
     # --- watching ---------------------------------------------------------------------------------------------------------
 
     def watch(self) -> Watch:
@@ -274,19 +199,6 @@ class Cluster(Tables):
         """Runs `function(*args)`, a coroutine function, on the cluster's own loop: for workloads, with `await node.peer.set(…)`."""
         coroutine = function(*args)
         return self._start(coroutine, "run", timeout=timeout)
-
-    def _start(self, coroutine: Coroutine[Any, Any, T], name: str, *, on: str = "cluster", timeout: float | None = None) -> Call[T]:
-        """A `Call` of this cluster: watched, and ended with it."""
-        try:
-            self._check_open()
-        except ClusterClosed:
-            coroutine.close()
-            raise
-        call = Call(coroutine, name, on=on, timeout=timeout, home=self._home)
-        self._calls.add(call)
-        for watch in self._watches:
-            watch._note(call)
-        return call
 
     @property
     def errors(self) -> list[BaseException]:
@@ -311,44 +223,6 @@ class Cluster(Tables):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    # --- how it shows itself ------------------------------------------------------------------------------------------------
-
-    def _summary(self) -> dict[str, Any]:
-        members = self._network.members
-        alive = len(self._network.living)
-        return {
-            "nodes": len(members),
-            "alive": alive,
-            "network": self._kind,
-            "name": self._network.settings.name,
-            "host": self._network.settings.host,
-            "encryption": self._network.settings.encryption,
-            "k": self.k,
-            "alpha": self._network.settings.alpha,
-            "replication": self._network.settings.replication,
-            "seed": self._network.seed,
-            "closed": self._closed,
-        }
-
-    def __repr__(self) -> str:
-        summary = self._summary()
-        several = f"{summary['nodes']} node{'s' * (summary['nodes'] != 1)}"
-        if self._closed:
-            return f"<cluster of {several}, closed>"
-        dead = summary["nodes"] - summary["alive"]
-        return f"<cluster of {several} on {self._kind}{f', {dead} killed' if dead else ''}: k={self.k}>"
-
-    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        summary = self._summary()
-        if self._closed:
-            return cards.mimebundle(*cards.cluster_card(summary))
-        rows, counts = self._on_thread(lambda: (self._rows(), self._counts()))
-        summary |= counts
-        summary["requests"] = sum(row["requests_out"] for row in rows)
-        summary["complete"] = all(row["contacts"] >= summary["alive"] - 1 for row in rows if row["alive"])
-        return cards.mimebundle(*cards.cluster_card(summary, picture=trie(rows)))
-
 
 class Launch(Call[Cluster]):
     """A launch under way: `await` it, or `async with` it to have the cluster closed at the end of the block."""

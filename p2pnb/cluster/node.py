@@ -22,7 +22,7 @@ from p2pnb.views import cards, frames, pictures
 from p2pnb.views.frames import Frame
 
 if TYPE_CHECKING:
-    from p2pnb.cluster.cluster import Cluster
+    from p2pnb.cluster.tables import Tables
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Node:
     in seconds, and raise `NodeDown` when the node was killed.
     """
 
-    def __init__(self, cluster: Cluster, member: Member) -> None:
+    def __init__(self, cluster: Tables, member: Member) -> None:
         self._cluster = cluster
         self._member = member
         self._calls: list[str] = []

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from p2pnb.cluster.background import Background
+from p2pnb.cluster.base import Base
 from p2pnb.cluster.member import Member
-from p2pnb.cluster.network import Network
+from p2pnb.cluster.node import Node
+from p2pnb.cluster.results import Nodes
 from p2pnb.cluster.watch import Last
-from p2pnb.errors import ClusterClosed
 from p2pnb.peer.report import Report
-from p2pnb.uid import as_key
+from p2pnb.uid import Key, as_key
 from p2pnb.views import frames
 from p2pnb.views.frames import Frame
 
 T = TypeVar("T")
 
 
-class Tables:
+class Tables(Base):
     """What of a `Cluster` reads and changes nothing."""
 
-    _network: Network
-    _home: Background
-    _closed: bool
+    def _node(self, member: Member) -> Node:
+        node = self._nodes.get(member)
+        if node is None:
+            node = self._nodes[member] = Node(self, member)
+        return node
+
+    def _listed(self, members: Iterable[Member], meaning: tuple[str, str], key: Key | None = None) -> Nodes:
+        return Nodes(map(self._node, members), lambda: self._on_thread(self._rows), meaning, key)
 
     def nodes(self) -> Frame:
         """One row a node: `id`, `alive`, address, counts of contacts, links, records and requests, `uid`."""
@@ -90,14 +95,6 @@ class Tables:
 
         return self._on_thread(read)
 
-    def position_of(self, uid: int | None) -> int | None:
-        """The position of the node with this uid (a number); None for a stranger."""
-        return self._network.position_of(uid)
-
-    def _rows(self) -> list[dict[str, Any]]:
-        """One row a node. This and `_counts` run on the cluster's thread."""
-        return [member.row() for member in self._network.members]
-
     def _counts(self) -> dict[str, Any]:
         """How many different records the living nodes hold, and for how long the cluster has been up."""
         stores = [member.living().store for member in self._network.living]
@@ -107,11 +104,3 @@ class Tables:
             "namespaces": len({key for store in stores for key in store.namespaces.keys()}),
             "uptime_s": self._home.loop.time() - self._network.log.began,
         }
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClusterClosed("this cluster was closed: launch another one, cluster = await Cluster.launch(20)")
-
-    def _on_thread(self, function: Callable[..., T], *args: Any) -> T:
-        self._check_open()
-        return self._home.call(function, *args)

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
-from jumping import JumpLoop
 
 from p2pnb.errors import ProtocolError
 from p2pnb.net.carrier import Carrier
@@ -20,6 +19,7 @@ from p2pnb.net.contract import Lost, Received
 from p2pnb.net.endpoint import Endpoint
 from p2pnb.net.memory import MemoryNetwork
 from p2pnb.net.tcp import TcpCarrier
+from p2pnb.net.virtual import VirtualLoop
 from p2pnb.wire.channel import Channel, NoiseChannel, PlainChannel
 from p2pnb.wire.noise import StaticKey
 from p2pnb.wire.sexp import Symbol, dumps, loads
@@ -91,7 +91,7 @@ class World:
 
     def run(self, test: Callable[[], Coroutine[Any, Any, None]]) -> None:
         before = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop if self.tcp else JumpLoop) as runner:
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop if self.tcp else VirtualLoop) as runner:
             runner.run(self._guarded(test))
         after = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0
         assert after == before, f"{after - before} descriptors were left open"
@@ -216,7 +216,7 @@ def jump() -> Callable[[Awaitable[Any]], Any]:
     """Runs a coroutine on a loop whose clock jumps."""
 
     def run(coroutine: Any) -> Any:
-        with asyncio.Runner(loop_factory=JumpLoop) as runner:
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
             return runner.run(coroutine)
 
     return run

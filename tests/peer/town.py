@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from jumping import JumpLoop
 from pigeons import Wire
 
 from p2pnb.cluster.member import Member, Settings
 from p2pnb.cluster.network import Network
+from p2pnb.net.virtual import VirtualLoop
 from p2pnb.peer.peer import Peer
 from p2pnb.peer.upkeep import SOON, Upkeep
 from p2pnb.uid import Key
@@ -34,7 +34,7 @@ def simulate(test: Callable[[], Awaitable[None]], errors: list[dict[str, Any]] |
         left = asyncio.all_tasks() - {asyncio.current_task()}
         assert not left, left
 
-    with asyncio.Runner(loop_factory=JumpLoop) as runner:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(whole())
     assert errors is not None or not unhandled, unhandled
 

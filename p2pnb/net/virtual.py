@@ -1,4 +1,8 @@
-"""An event loop whose time jumps: hours of timers in a moment, for tests of what waits."""
+"""An event loop whose time jumps: while everybody waits, the clock moves on to the moment when the first one wakes.
+
+An hour of upkeep takes as long as its work does, a deadline is exact, and on a `MemoryNetwork` the same seed gives the
+same run. The code that runs on it is the code that runs on any loop.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from typing import Any
 class _JumpSelector(selectors.SelectSelector):
     """Instead of waiting, lets the clock jump to where the waiting would have ended."""
 
-    loop: JumpLoop
+    loop: VirtualLoop
 
     def select(self, timeout: float | None = None) -> Any:
         ready = super().select(0)
@@ -21,7 +25,7 @@ class _JumpSelector(selectors.SelectSelector):
         return ready
 
 
-class JumpLoop(asyncio.SelectorEventLoop):
+class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop in which time passes only while everybody waits."""
 
     def __init__(self) -> None:
