@@ -6,8 +6,10 @@ which has the virtues of TCP and its vices:
 - what is written arrives in order, `latency` seconds later (a number, or drawn anew for each chunk);
 - each chunk is lost with probability `loss` and sent again after 0.2 s, 0.4 s, 0.8 s...; what was written after it waits behind it.
   A lost greeting (SYN) is repeated after 1 s, 2 s, 4 s...; with `loss=1` nothing ever arrives, and dials end by their timeout;
-- between two addresses that are `blocked` nothing moves, nobody is told, and all of it arrives once they no longer are;
-- a reader that stopped makes its writer's buffer grow, beyond what the wire itself holds.
+- on a wire that is `blocked` nothing moves, nobody is told, and all of it arrives once it no longer is;
+- a reader that stopped, or that takes only `rate` bytes a second, makes its writer's buffer grow, beyond what the wire itself holds.
+
+Each direction has conditions of its own, so a cable may be cut in one of them only. A connection needs both to begin.
 
 All of it happens by `call_soon`, `call_later` and `call_at` of the loop, in an order that only the random generator decides:
 on a loop whose time jumps, the same seed gives the same run.
@@ -40,18 +42,19 @@ OPEN, FINISHING, GONE = range(3)
 
 
 class Condition:
-    """How the wire between two addresses is."""
+    """How a wire is, in one direction. `rate`: how many bytes a second its reader takes; infinite where it takes all."""
 
-    __slots__ = ("blocked", "latency", "loss")
+    __slots__ = ("blocked", "latency", "loss", "rate")
 
-    def __init__(self, latency: Latency, loss: float, blocked: bool) -> None:
+    def __init__(self, latency: Latency, loss: float, blocked: bool = False, rate: float = NEVER) -> None:
         self.latency = latency
         self.loss = loss
         self.blocked = blocked
+        self.rate = rate
 
 
 class Pipe:
-    """One direction of a connection between the nodes `pair`. None on it is the end of the stream, an exception a reset."""
+    """One direction of a connection, from the one node of `pair` to the other. None on it ends the stream, an exception resets it."""
 
     __slots__ = ("_busy", "_network", "_on_wire", "_pair", "_paused", "_queue", "connected", "held", "reader", "writer")
 
@@ -73,7 +76,7 @@ class Pipe:
         return max(self._on_wire - WINDOW, 0)
 
     def put(self, what: bytes | Exception | None) -> None:
-        self._queue.append((self._arrival(), what))
+        self._queue.append((self._arrival(what), what))
         if isinstance(what, bytes):
             self._on_wire += len(what)
             if self._on_wire > WINDOW and not self._paused and self.writer is not None:
@@ -81,12 +84,15 @@ class Pipe:
                 self.writer.protocol.pause_writing()
         self.run()
 
-    def _arrival(self) -> float:
+    def _arrival(self, what: bytes | Exception | None) -> float:
         """When something that is written now arrives: never before what was written earlier."""
         if not self.connected:
             return NEVER
-        arrives = self._network.loop.time() + self._network.delay(self._network.wire(self._pair), REPEAT)
-        return max(arrives, self._queue[-1][0]) if self._queue else arrives
+        wire = self._network.wire(self._pair)
+        arrives = self._network.loop.time() + self._network.delay(wire, REPEAT)
+        if self._queue:
+            arrives = max(arrives, self._queue[-1][0])
+        return arrives + len(what) / wire.rate if isinstance(what, bytes) else arrives
 
     def run(self) -> None:
         """Schedules the next delivery, unless one is, or nothing can move."""
@@ -107,7 +113,7 @@ class Pipe:
         """Something changed: what was lost for good is sent once more."""
         waiting, self._queue = self._queue, deque()
         for arrives, what in waiting:
-            self._queue.append((self._arrival() if arrives == NEVER else arrives, what))
+            self._queue.append((self._arrival(what) if arrives == NEVER else arrives, what))
         self.run()
 
     def _deliver(self) -> None:
@@ -247,19 +253,35 @@ class MemoryNetwork(Carrier):
         self.rng = rng
         self.listeners: dict[Address, MemoryListener] = {}
         self.stuck: dict[Pipe, None] = {}  # pipes that wait for better conditions
-        self._everywhere = Condition(latency, loss, False)
+        self.everywhere = Condition(latency, loss)
         self._between: dict[Pair, Condition] = {}
+        self._rule: Callable[[Address, Address], Condition] | None = None
         self._next_port = 1024
 
     def condition(
         self, a: Address, b: Address, *, latency: Latency | None = None, loss: float | None = None, blocked: bool | None = None
     ) -> None:
         """Changes the wire between the nodes that listen at `a` and `b`, both ways, from now on; None leaves a thing as it is."""
-        everywhere = self._everywhere
-        wire = self._between.setdefault(_pair(a, b), Condition(everywhere.latency, everywhere.loss, everywhere.blocked))
-        wire.latency = wire.latency if latency is None else latency
-        wire.loss = wire.loss if loss is None else loss
-        wire.blocked = wire.blocked if blocked is None else blocked
+        for pair in ((a, b), (b, a)):
+            now = self.wire(pair)
+            self._between[pair] = Condition(
+                now.latency if latency is None else latency,
+                now.loss if loss is None else loss,
+                now.blocked if blocked is None else blocked,
+                now.rate,
+            )
+        self._changed()
+
+    def rule(self, conditions: Callable[[Address, Address], Condition] | None) -> None:
+        """From now on `conditions(source, destination)` says how each wire is; None: all are as at first. Undoes every `condition`.
+
+        It is asked once for each pair of addresses: whoever changes his mind calls this again.
+        """
+        self._rule = conditions
+        self._between.clear()
+        self._changed()
+
+    def _changed(self) -> None:
         stuck, self.stuck = self.stuck, {}
         for pipe in stuck:
             pipe.retry()
@@ -270,8 +292,13 @@ class MemoryNetwork(Carrier):
             self.stuck.pop(pipe, None)
 
     def wire(self, pair: Pair) -> Condition:
-        """How the wire between two nodes is now."""
-        return self._between.get(pair, self._everywhere) if self._between else self._everywhere
+        """How the wire from the one to the other node of `pair` is now."""
+        if self._rule is None:
+            return self._between.get(pair, self.everywhere) if self._between else self.everywhere
+        found = self._between.get(pair)
+        if found is None:
+            found = self._between[pair] = self._rule(*pair)
+        return found
 
     def delay(self, wire: Condition, repeat: float) -> float:
         """Seconds that something takes now, with all its repetitions; infinite if it is always lost."""
@@ -293,8 +320,8 @@ class MemoryNetwork(Carrier):
 
     def dial(self, protocol: asyncio.Protocol, ip: str, port: int, source: Address) -> None:
         local = (source[0], self._free_port(source[0]))
-        pair = _pair(source if source[1] else local, (ip, port))
-        outward, inward = Pipe(self, pair, connected=False), Pipe(self, pair, connected=True)
+        pair = (source if source[1] else local, (ip, port))
+        outward, inward = Pipe(self, pair, connected=False), Pipe(self, (pair[1], pair[0]), connected=True)
         transport = MemoryTransport(self, protocol, inward, outward, local, (ip, port))
         self._knock(transport, pair, REPEAT_DIAL)
         protocol.connection_made(transport)  # type: ignore[arg-type]
@@ -303,25 +330,31 @@ class MemoryNetwork(Carrier):
         """Sends the greeting (SYN) of a connection, again and again while the wire is cut."""
         if transport.is_closing():
             return
-        wire = self.wire(pair)
-        seconds = NEVER if wire.blocked else self.delay(wire, repeat)
+        seconds = self._crossing(pair, repeat)
         if seconds == NEVER:
             self.loop.call_later(repeat, self._knock, transport, pair, 2 * repeat)
         else:
-            self._after(seconds, self._answer, transport, pair)
+            self._after(seconds, self._answer, transport, pair, repeat)
 
-    def _answer(self, transport: MemoryTransport, pair: Pair) -> None:
-        """The greeting arrived: somebody listens, nobody does, or somebody who is silent."""
+    def _answer(self, transport: MemoryTransport, pair: Pair, repeat: float) -> None:
+        """The greeting arrived: somebody listens, nobody does, or somebody who is silent, or cannot be heard."""
         listener = self.listeners.get(transport.remote)
-        back = self.delay(self.wire(pair), REPEAT_DIAL)
-        if listener is None:
+        back = self._crossing((pair[1], pair[0]), REPEAT_DIAL)
+        if back == NEVER:
+            self.loop.call_later(repeat, self._knock, transport, pair, 2 * repeat)
+        elif listener is None:
             refused = ConnectionRefusedError(errno.ECONNREFUSED, "connection refused")
             self._after(back, transport.refuse, refused)
-        elif not listener.frozen:
+        elif not listener.frozen and not transport.is_closing():
             protocol = listener.factory(*transport.local)
             other = MemoryTransport(self, protocol, transport.outward, transport.inward, transport.remote, transport.local)
             protocol.connection_made(other)  # type: ignore[arg-type]
             self._after(back, transport.connected)
+
+    def _crossing(self, pair: Pair, repeat: float) -> float:
+        """Seconds that a greeting takes from the one to the other node of `pair`; infinite if it does not get through."""
+        wire = self.wire(pair)
+        return NEVER if wire.blocked else self.delay(wire, repeat)
 
     def _after(self, seconds: float, call: Callable[..., None], *args: Any) -> None:
         if seconds == 0.0:
@@ -335,7 +368,3 @@ class MemoryNetwork(Carrier):
             self._next_port = self._next_port + 1 if self._next_port < 65_535 else 1_024
             if (ip, self._next_port) not in self.listeners:
                 return self._next_port
-
-
-def _pair(a: Address, b: Address) -> Pair:
-    return (a, b) if a <= b else (b, a)

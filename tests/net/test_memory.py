@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from typing import Any
 
 import pytest
 
 from p2pnb.errors import PeerUnreachable
-from p2pnb.net.memory import MemoryNetwork
+from p2pnb.net.memory import Condition, MemoryNetwork
 from p2pnb.wire.sexp import Symbol
 
 IAM, REF = Symbol("iam"), Symbol("ref")
@@ -133,6 +134,52 @@ def test_a_dial_through_a_cut_cable_succeeds_if_it_is_mended_in_time(memory: Any
         assert not sending.done()
         network.condition((a.ip, a.port), (b.ip, b.port), blocked=False)
         assert (await sending).uid == b.uid
+
+    memory.run(test)
+
+
+def test_a_cable_may_be_cut_in_one_direction_only(memory: Any) -> None:
+    """What one end says does not arrive, and what the other end says does; no connection can begin from either side."""
+
+    async def test() -> None:
+        network = MemoryNetwork(random.Random(1), latency=0.01)
+        a, b = await pair(memory, network)
+        c = await memory.node(carrier=network)
+        await link(memory, a, b)
+        deaf = network.everywhere
+        network.rule(lambda source, _: Condition(0.01, 0.0, blocked=True) if source == (a.ip, a.port) else deaf)
+        a.send(b.ip, b.port, (REF, 0), uid=b.uid)
+        b.send(a.ip, a.port, (REF, 1), uid=a.uid)
+        assert [item.payload[1] for item in await memory.take(a, 1)] == [1]
+        await asyncio.sleep(100)
+        assert not b._inbox
+        for dialling, dialled in ((a, c), (c, a)):
+            with pytest.raises(PeerUnreachable) as error:
+                await dialling.send(dialled.ip, dialled.port, (IAM, 1), uid=dialled.uid)
+            assert error.value.reason == "timeout"
+        assert not c.counters["reset"], "a greeting that was not answered is no connection"
+        network.rule(None)
+        assert [item.payload[1] for item in await memory.take(b, 1)] == [0]
+        assert await link(memory, a, c) < 0.1
+
+    memory.run(test)
+
+
+def test_a_slow_reader_takes_so_many_bytes_a_second(memory: Any) -> None:
+    async def test() -> None:
+        network = MemoryNetwork(random.Random(1))
+        a, b = await pair(memory, network)
+        await link(memory, a, b)
+        network.rule(lambda _, destination: Condition(0.0, 0.0, rate=1_000.0 if destination == (b.ip, b.port) else math.inf))
+        begun = now()
+        for _ in range(10):
+            a.send(b.ip, b.port, (REF, 10**70), uid=b.uid)  # 84 bytes with everything around it
+        await memory.take(b, 10)
+        assert now() - begun == pytest.approx(0.84, abs=0.05)
+        begun = now()
+        b.send(a.ip, a.port, (REF, 1), uid=a.uid)
+        await memory.take(a, 1)
+        assert now() == begun
 
     memory.run(test)
 
