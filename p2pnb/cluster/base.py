@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from p2pnb.cluster.background import background
-from p2pnb.cluster.call import Call
+from p2pnb.cluster.call import Call, new_cause
 from p2pnb.cluster.member import Member
 from p2pnb.cluster.network import Network
 from p2pnb.cluster.node import Node
@@ -57,10 +57,11 @@ class Base:
         except ClusterClosed:
             coroutine.close()
             raise
-        call = Call(coroutine, name, on=on, timeout=timeout, home=self._home)
-        self._calls.add(call)
+        cause = new_cause(name)
         for watch in self._watches:
-            watch._note(call)
+            watch._note(cause)  # before the work begins, whose first message it is to catch
+        call = Call(coroutine, name, on=on, timeout=timeout, cause=cause, home=self._home)
+        self._calls.add(call)
         return call
 
     def _check_open(self) -> None:

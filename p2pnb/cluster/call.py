@@ -45,6 +45,11 @@ _brief = reprlib.Repr()
 _brief.maxother = _brief.maxstring = 80
 
 
+def new_cause(name: str) -> str:
+    """An id for the next call of this name, such as "set#12"."""
+    return f"{name}#{next(_numbers)}"
+
+
 class _Work(Generic[T]):
     """The state that a call and its task share; everything that changes it runs on the cluster's thread."""
 
@@ -148,7 +153,7 @@ class Call(Coroutine[Any, Any, T]):
     ) -> None:
         if not asyncio.iscoroutine(coroutine):
             raise TypeError(f"a call is made of a coroutine, not of {type(coroutine).__name__}")
-        self.cause = cause or f"{name}#{next(_numbers)}"
+        self.cause = cause or new_cause(name)
         self._on = on
         self._progress = progress
         self._drivers: dict[object, Generator[Any, Any, T]] = {}

@@ -188,10 +188,14 @@ class Cluster(Breaking, Shown):
 
     # --- watching ---------------------------------------------------------------------------------------------------------
 
-    def watch(self) -> Watch:
-        """`with cluster.watch() as watch:` collects the messages that calls made in the block caused."""
+    def watch(self, *, words: bool = True) -> Watch:
+        """`with cluster.watch() as watch:` collects the messages that calls made in the block caused.
+
+        With `words` their texts too, cut short, for `watch.sequence()`: those of the newest 2,000 requests.
+        """
         self._check_open()
-        return Watch(lambda causes: self._home.call(self._network.log.rows, causes), self._watches)
+        log = self._network.log
+        return Watch(lambda causes: self._home.call(log.rows, causes), self._watches, log.words if words else None)
 
     # --- living and ending --------------------------------------------------------------------------------------------------
 

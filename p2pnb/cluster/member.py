@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,14 @@ class Member:
     """A node: `position` is permanent, `peer` is None while it is down."""
 
     def __init__(
-        self, position: int, identity: Identity, carrier: Carrier, settings: Settings, seed: int, log: Callable[[Event], None]
+        self,
+        position: int,
+        identity: Identity,
+        carrier: Carrier,
+        settings: Settings,
+        seed: int,
+        log: Callable[[Event], None],
+        words: Collection[str] = (),
     ) -> None:
         self.position = position
         self.identity = identity
@@ -51,6 +58,7 @@ class Member:
         self._settings = settings
         self._rng = random.Random(seed)
         self._log = log
+        self._words = words
 
     @property
     def alive(self) -> bool:
@@ -94,6 +102,7 @@ class Member:
             address=(self.ip, self.port),
             rng=self._rng,
             log=self._log,
+            words=self._words,
             listens=settings.listen,
         )
 

@@ -82,7 +82,7 @@ class Network:
             identity = self._identities[position]
         else:
             identity = Identity.create() if self.seed is None else Identity.from_seed(self.rng.randbytes(32))
-        return Member(position, identity, carrier, self.settings, self.rng.getrandbits(64), self.log.events.append)
+        return Member(position, identity, carrier, self.settings, self.rng.getrandbits(64), self.log.append, self.log.words)
 
     async def _join(self, new: list[Member], bootstrap: Collection[tuple[str, int]], *, alone: bool, step: Callable[[], None]) -> None:
         """Each joins through a member that has joined before it; the first one through `bootstrap`, if there is one."""

@@ -163,6 +163,13 @@ class Node:
         """The routing table: a row a contact, `cached` marks the replacement caches. Ages in seconds, round trips in ms."""
         return frames.routing(self._cluster._routing_rows(self._member))
 
+    def lookups(self) -> Frame:
+        """The lookups that this node has finished, a row each, the newest 256: target, hops, requests, failures, duration, cause.
+
+        `found` says whether a record was found, and is missing for a lookup of nodes only. Empty while the node is down.
+        """
+        return frames.lookups(self._cluster._on_thread(lambda: self._cluster._lookups(self._member)))
+
     @property
     def last(self) -> Last:
         """What the last call of this node did: replicas that took a record, why a `connect` failed, the messages."""

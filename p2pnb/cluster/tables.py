@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
+from p2pnb import spec
 from p2pnb.cluster.base import Base
 from p2pnb.cluster.member import Member
 from p2pnb.cluster.node import Node
@@ -14,8 +15,11 @@ from p2pnb.peer.report import Report
 from p2pnb.uid import Key, as_key
 from p2pnb.views import frames
 from p2pnb.views.frames import Frame
+from p2pnb.wire.messages import BagAdd, NamespaceSet, Set
 
 T = TypeVar("T")
+
+_KINDS = {Set: "value", BagAdd: "bag", NamespaceSet: "namespace"}
 
 
 class Tables(Base):
@@ -36,7 +40,7 @@ class Tables(Base):
 
     def routing(self) -> Frame:
         """The routing tables of all living nodes, one row a contact."""
-        return frames.routing(self._on_thread(lambda: [row for member in self._network.living for row in self._contacts(member)]))
+        return frames.routing(self._on_thread(self._all_contacts))
 
     def values(self) -> Frame:
         """One row a stored copy of a value."""
@@ -46,6 +50,36 @@ class Tables(Base):
         """The bag of `key` as all its holders together have it: one row a value."""
         topic = as_key(key).int
         return frames.bag(row for row in self._stored("bags") if row["key"] == topic)
+
+    def where(self, key: bytes | str) -> Frame:
+        """Where the record at `key` is, and where it should be: a row for each of the 20 nearest living nodes, and whoever else has it.
+
+        `rank` counts those nearer to the key. Ranked below `replication` a node `should_hold` the record, below 20 it `may_hold` it.
+        `kind`: "value", "bag" or "namespace" (whose key is `namespace.key(name)`); `age_s`: seconds since it was set or renewed,
+        rounded up as a hand-over states it.
+        """
+        wanted = as_key(key).int
+        return frames.where(self._on_thread(lambda: self._holdings(wanted)), wanted, self._network.settings.replication)
+
+    def to_networkx(self) -> Any:
+        """The network as a `networkx.DiGraph`: nodes by position, an edge to each contact in a node's table (not its caches).
+
+        Nodes have the columns of `cluster.nodes()` as attributes, edges `bucket`, `age_s` and `rtt_ms` (None until measured).
+        Raises `ImportError` where networkx is not installed.
+        """
+        try:
+            import networkx  # noqa: PLC0415 (only here, and nothing else needs it)
+        except ImportError:
+            raise ImportError("to_networkx needs networkx: run `%pip install networkx`, and call it again") from None
+        nodes, contacts = self._on_thread(lambda: (self._rows(), self._all_contacts()))
+        graph = networkx.DiGraph()
+        graph.add_nodes_from((row["node"], {**row, "uid": frames.full_hex(row["uid"])}) for row in nodes)
+        graph.add_edges_from(
+            (row["node"], row["peer"], {name: None if row[name] != row[name] else row[name] for name in ("bucket", "age_s", "rtt_ms")})
+            for row in contacts
+            if row["peer"] is not None and not row["cached"]
+        )
+        return graph
 
     def namespaces(self) -> Frame:
         """One row a stored version of a signed entry."""
@@ -68,9 +102,35 @@ class Tables(Base):
 
         return self._on_thread(read)
 
+    def _holdings(self, key: int) -> list[dict[str, Any]]:
+        """A row for each living node and kind of record that it has at `key`, and one with no kind for a node that has none."""
+        now = self._home.loop.time()
+        rows: list[dict[str, Any]] = []
+        for member in self._network.living:
+            store = member.living().store
+            record = store.record(key, now)
+            ages: dict[str, float] = {}
+            for request in () if record is None else record.requests:
+                kind = _KINDS[type(request)]
+                ages[kind] = min(ages.get(kind, spec.EXPIRY), float(request.age or 0))
+            rows += [
+                {"node": member.position, "uid": member.uid.int, "kind": kind, "age_s": age}
+                for kind, age in ages.items() or [(None, None)]
+            ]
+        return rows
+
+    def _lookups(self, member: Member) -> list[dict[str, Any]]:
+        if member.peer is None:
+            return []
+        began = self._network.log.began
+        return [{**looked._asdict(), "time": looked.time - began} for looked in member.peer.lookups]
+
     def _routing_rows(self, member: Member) -> list[dict[str, Any]]:
         """The rows of one node's table; empty while it is down."""
         return self._on_thread(lambda: self._contacts(member))
+
+    def _all_contacts(self) -> list[dict[str, Any]]:
+        return [row for member in self._network.living for row in self._contacts(member)]
 
     def _contacts(self, member: Member) -> list[dict[str, Any]]:
         if member.peer is None:

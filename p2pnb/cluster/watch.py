@@ -10,12 +10,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from p2pnb.cluster.call import Call
 from p2pnb.peer.report import Event, Report
 from p2pnb.views import cards, frames
 from p2pnb.views.frames import Frame
 
 KEPT = 50_000
+KEPT_IN_WORDS = 2_000  # of those, requests whose text is kept
 SHOWN = 20  # requests that a watch lists when a cell ends with it
 
 
@@ -24,8 +24,18 @@ class EventLog:
 
     def __init__(self, position_of: Callable[[int | None], int | None]) -> None:
         self.events: deque[Event] = deque(maxlen=KEPT)
+        self.words: set[str] = set()  # causes whose messages are kept in words
         self.began = 0.0
+        self._in_words: deque[list[str]] = deque()
         self._position_of = position_of
+
+    def append(self, event: Event) -> None:
+        """Notes a request; of those in words the oldest lose theirs, so that a forgotten watch fills no memory."""
+        self.events.append(event)
+        if event.words is not None:
+            self._in_words.append(event.words)
+            if len(self._in_words) > KEPT_IN_WORDS:
+                self._in_words.popleft().clear()
 
     def rows(self, causes: Iterable[str] | None = None) -> list[dict[str, Any]]:
         """Plain rows, of these causes or of all; times in seconds since the launch."""
@@ -44,12 +54,19 @@ class Watch:
     """`with cluster.watch() as watch:` — the messages that calls made inside the block caused, and no others.
 
     `watch.events()` and `watch.traffic()` are DataFrames; `len(watch)` counts the requests. They fill while calls run.
+    `words` is the log's set of causes to keep the messages of, in words, until the block ends; None to keep none.
     """
 
-    def __init__(self, read: Callable[[frozenset[str]], list[dict[str, Any]]], watches: set[Watch]) -> None:
+    def __init__(
+        self,
+        read: Callable[[frozenset[str]], list[dict[str, Any]]],
+        watches: set[Watch],
+        words: set[str] | None = None,
+    ) -> None:
         self.causes: set[str] = set()
         self._read = read
         self._watches = watches
+        self._words = words
 
     def __enter__(self) -> Watch:
         self._watches.add(self)
@@ -57,9 +74,13 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         self._watches.discard(self)
+        if self._words is not None:
+            self._words -= self.causes
 
-    def _note(self, call: Call[Any]) -> None:
-        self.causes.add(call.cause)
+    def _note(self, cause: str) -> None:
+        self.causes.add(cause)
+        if self._words is not None:
+            self._words.add(cause)
 
     def rows(self) -> list[dict[str, Any]]:
         return self._read(frozenset(self.causes))

@@ -57,7 +57,7 @@ class Lookup:
     takes no dial; `prefer_linked`: of the `want` nearest, those that take no dial are asked first, for any of them may have what is
     looked for. `own_address` is never dialled.
 
-    `rpcs` counts those asked, `dials` those among them that took a dial, `events` lists every transition in order.
+    `rpcs` counts those asked, `dials` those that took a dial, `failures` those without a good answer; `events` has every transition.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class Lookup:
         self.finished = False
         self.rpcs = 0
         self.dials = 0
+        self.failures = 0
         self.events: list[Event] = []
         self._is_linked = is_linked
         self._prefer_linked = prefer_linked
@@ -155,6 +156,7 @@ class Lookup:
         before = self._move(candidate, "refuted" if dialled else "failed", now)
         if before == MOOT:
             return
+        self.failures += 1
         self._release(candidate, before)
         self._order.remove(candidate)
         if dialled:

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextvars import Context
 from functools import partial
 from typing import Any, Protocol
@@ -27,16 +27,31 @@ from p2pnb.dht.table import RoutingTable
 from p2pnb.errors import LocalProtocolError, P2PError, PeerUnreachable, ProtocolError
 from p2pnb.net.contract import Lost, Received, Recv, Send
 from p2pnb.peer.cause import CAUSE
-from p2pnb.peer.report import Event, Report
+from p2pnb.peer.report import Event, Looked, Report
 from p2pnb.peer.requests import Done, Outcome, Requests
 from p2pnb.peer.search import Judge, Patience, Search
 from p2pnb.uid import as_key, short
 from p2pnb.wire.contact import Contact, contact
-from p2pnb.wire.messages import BagAdd, Iam, NamespaceSet, Peers, Reply, Request, Set, Stored, Welcome, is_request, parse_request, to_datum
+from p2pnb.wire.messages import (
+    VERBS,
+    BagAdd,
+    Iam,
+    NamespaceSet,
+    Peers,
+    Reply,
+    Request,
+    Set,
+    Stored,
+    Welcome,
+    is_request,
+    parse_request,
+    to_datum,
+)
 
 log = logging.getLogger("p2pnb.peer")
 
 SAME_TROUBLE = 1.0  # seconds within which failures of one peer are one
+KEPT_LOOKUPS = 256  # the newest, for those who want to see them
 MOST_FAILED = 1_000  # peers of which the last failure is remembered
 
 
@@ -65,6 +80,7 @@ class Core:
         rng: random.Random | None = None,
         clock: Callable[[], float] | None = None,
         log: Callable[[Event], None] | None = None,
+        words: Collection[str] = (),
         listens: bool = True,
     ) -> None:
         self.uid = as_key(uid, "a uid")
@@ -86,10 +102,11 @@ class Core:
         self.responder = Responder(self.own, self.table, self.store)
         self.patience = Patience()
         self.last = Report("", "")
+        self.lookups: deque[Looked] = deque(maxlen=KEPT_LOOKUPS)
         self.answered = 0
         self.refused_links = 0
         self._recv, self._send = recv, send
-        self.requests = Requests(send, self.loop, self.clock, self._settled, log or _forget, self.own)
+        self.requests = Requests(send, self.loop, self.clock, self._settled, log or _forget, self.own, words)
         self._welcomed: dict[str, str] = {}  # network group -> the address it saw us at
         self._addresses: dict[tuple[str, int], int] = {}  # carriers without links: which uid welcomed us from there
         self._checking: set[int] = set()
@@ -135,7 +152,11 @@ class Core:
         )
         search = Search(self, lookup, request, judge, self.patience.stagger if thrifty else 0.0)
         await search.run()
-        self.table.looked_up(target, self.clock())
+        ended = self.clock()
+        self.table.looked_up(target, ended)
+        found = None if judge is None else search.result is not None
+        counts = (lookup.hops, lookup.rpcs, lookup.dials, lookup.failures)
+        self.lookups.append(Looked(now, target, VERBS[type(request)], *counts, ended - now, found, CAUSE.get()))
         return search
 
     def recheck(self) -> None:

@@ -1,4 +1,4 @@
-"""What a peer remembers of its own doings: one `Event` for each request it made, and a `Report` of its last call."""
+"""What a peer remembers of its own doings: an `Event` for each request it made, a `Looked` for each lookup, a `Report` of its last call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ class Event(NamedTuple):
     """One request and what came of it, as the asking peer saw it.
 
     `time` is the clock's at asking, in seconds; `rtt` in seconds, None where no reply came; `outcome` the kind of the
-    reply, or why there was none; `cause` the call that it served, or "upkeep".
+    reply, or why there was none; `cause` the call that it served, or "upkeep". `words`: request and reply (or error) as people
+    read them, of the causes for which somebody wants them.
     """
 
     time: float
@@ -21,6 +22,25 @@ class Event(NamedTuple):
     bytes_out: int
     bytes_in: int
     rtt: float | None
+    cause: str
+    words: list[str] | None = None
+
+
+class Looked(NamedTuple):
+    """A lookup that has ended, in short: `time` on the clock at its beginning and `duration` in seconds, `failed` of its `rpcs`.
+
+    `verb` is what everybody was asked; `found` whether somebody had the record, None where none was looked for.
+    """
+
+    time: float
+    target: int
+    verb: str
+    hops: int
+    rpcs: int
+    dials: int
+    failed: int
+    duration: float
+    found: bool | None
     cause: str
 
 

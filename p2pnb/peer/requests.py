@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from p2pnb import spec
@@ -26,6 +26,7 @@ from p2pnb.peer.cause import CAUSE
 from p2pnb.peer.report import Event
 from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import REPLIES_TO, VERBS, Reply, Request, Stored, Welcome, parse_reply, to_datum
+from p2pnb.wire.sexp_outline import outline
 
 Outcome = Reply | P2PError
 Done = Callable[[Contact, Outcome], None]
@@ -56,7 +57,10 @@ class Asked:
 
 
 class Requests:
-    """All requests of one peer. `settled` hears of every outcome, also of those whose asker has lost interest."""
+    """All requests of one peer. `settled` hears of every outcome, also of those whose asker has lost interest.
+
+    `words` are the causes whose messages the log is to have in words; it may change at any time.
+    """
 
     def __init__(
         self,
@@ -66,6 +70,7 @@ class Requests:
         settled: Callable[[Contact, Outcome, float], None],
         log: Callable[[Event], None],
         own: int,
+        words: Collection[str] = (),
     ) -> None:
         self._send = send
         self._loop = loop
@@ -73,6 +78,7 @@ class Requests:
         self._settled = settled
         self._log = log
         self._own = own
+        self._words = words
         self._unanswered: dict[Any, deque[Asked]] = {}
         self._waiting: dict[Any, deque[Asked]] = {}
         self._dialling: dict[Any, Contact] = {}
@@ -240,6 +246,7 @@ class Requests:
                 bytes_in,
                 rtt if answered else None,
                 asked.cause,
+                _in_words(asked, outcome) if asked.cause in self._words else None,
             )
         )
         self._settled(asked.contact, outcome, rtt)
@@ -274,6 +281,10 @@ class Requests:
             self._settle(asked, PeerUnreachable("the peer was closed", "closed"))
         self._unanswered.clear()
         self._waiting.clear()
+
+
+def _in_words(asked: Asked, outcome: Outcome) -> list[str]:
+    return [outline(asked.datum), str(outcome) if isinstance(outcome, P2PError) else outline(to_datum(outcome))]
 
 
 def _outcome_word(outcome: Outcome) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from p2pnb import spec
 from p2pnb.uid import common_prefix_length, short
 
 Row = Mapping[str, Any]
@@ -48,7 +49,7 @@ class Frame(pd.DataFrame):
         return frame
 
 
-HEX_COLUMNS = frozenset({"uid", "key", "value", "public_key"})
+HEX_COLUMNS = frozenset({"uid", "key", "value", "public_key", "target"})
 
 
 def _abbreviate(value: Any) -> Any:
@@ -148,6 +149,15 @@ SCHEMAS: dict[str, Schema] = {
     "lookup": Schema(Column("step", COUNT, ""), (
         Column("time_ms", NUMBER, "time", milliseconds), Column("event", TEXT, "event"), _PEER, _ID,
         Column("shared_bits", MAYBE, "shared_bits"), Column("hop", MAYBE, "hop"), Column("told_by", TEXT, "told_by", abbreviated), _UID,
+    )),
+    "lookups": Schema(Column("lookup", COUNT, ""), (
+        Column("time_s", NUMBER, "time"), Column("id", TEXT, "target", abbreviated), Column("verb", TEXT, "verb"),
+        *_counts("hops", "rpcs", "dials", "failed"), Column("duration_ms", NUMBER, "duration", milliseconds),
+        Column("found", "boolean", "found"), Column("cause", TEXT, "cause"), Column("target", TEXT, "target", full_hex),
+    )),
+    "where": Schema(_NODE, (
+        _ID, Column("rank", COUNT, "rank"), Column("shared_bits", COUNT, "shared_bits"), Column("holds", FLAG, "holds"),
+        Column("should_hold", FLAG, "should_hold"), Column("may_hold", FLAG, "may_hold"), Column("kind", TEXT, "kind"), _AGE, _UID,
     )),
 }  # fmt: skip
 
@@ -263,3 +273,35 @@ def lookup(rows: Iterable[Row], target: int) -> Frame:
         {**row, "time": row["time"] - start, "shared_bits": None if row["uid"] is None else common_prefix_length(row["uid"], target)}
         for row in steps
     ])  # fmt: skip
+
+
+def lookups(rows: Iterable[Row]) -> Frame:
+    """One row a lookup that one node has finished, oldest first.
+
+    Rows: `time target verb hops rpcs dials failed duration found cause`; `time` in seconds since the launch, `duration` in seconds,
+    `found` None where no record was looked for.
+    """
+    return _frame("lookups", rows)
+
+
+def where(rows: Iterable[Row], key: int, replication: int = spec.REPLICATION) -> Frame:
+    """Who holds the record at `key`, and who should: the 20 nearest, and whoever else has it, nearest first.
+
+    Rows: one for each living node and each kind of record that it has at the key, `node uid kind age_s`; `kind` None and `age_s` None
+    for one that has nothing. `rank` counts the living nodes nearer to the key; those ranked below `replication` should hold the
+    record, and those below 20 may accept it.
+    """
+    rows = list(rows)
+    ranks = {node: rank for rank, (_, node) in enumerate(sorted({(row["uid"] ^ key, row["node"]) for row in rows}))}
+    placed = [
+        {
+            **row,
+            "rank": ranks[row["node"]],
+            "shared_bits": common_prefix_length(row["uid"], key),
+            "holds": row["kind"] is not None,
+            "should_hold": ranks[row["node"]] < replication,
+            "may_hold": ranks[row["node"]] < spec.ACCEPTORS,
+        }
+        for row in rows
+    ]
+    return _frame("where", sorted((row for row in placed if row["holds"] or row["may_hold"]), key=lambda row: row["rank"]))

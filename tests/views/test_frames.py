@@ -47,11 +47,21 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"time": 7.004, "event": "replied", "uid": UIDS[0], "peer": 0, "hop": 0, "told_by": None},
         {"time": 7.004, "event": "asked", "uid": None, "peer": None, "hop": None, "told_by": UIDS[0]},
     ],
+    "lookups": [
+        {"time": 1.0, "target": UIDS[1], "verb": "ref", "hops": 2, "rpcs": 5, "dials": 1, "failed": 1, "duration": 0.25, "found": True,
+         "cause": "ref#7"},
+        {"time": 2.0, "target": UIDS[2], "verb": "peers", "hops": 1, "rpcs": 3, "dials": 0, "failed": 0, "duration": 0.1, "found": None,
+         "cause": "upkeep"},
+    ],
+    "where": [
+        {"node": 0, "uid": UIDS[0], "kind": "value", "age_s": 4.0}, {"node": 0, "uid": UIDS[0], "kind": "bag", "age_s": 2.0},
+        {"node": 1, "uid": UIDS[1], "kind": None, "age_s": None},
+    ],
 }  # fmt: skip
 
 
 def build(name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
-    return frames.lookup(rows, UIDS[1]) if name == "lookup" else getattr(frames, name)(rows)
+    return getattr(frames, name)(rows, *([UIDS[1]] if name in {"lookup", "where"} else []))
 
 
 @pytest.mark.parametrize("name", frames.SCHEMAS)
@@ -154,3 +164,21 @@ def test_a_lookup_counts_time_and_bits_from_its_start_and_target() -> None:
     assert frame["shared_bits"].isna().tolist() == [False, False, True]
     assert frame["told_by"].tolist()[2] == f"{UIDS[0]:064x}"[:8] + "…"
     assert frame.index.tolist() == [0, 1, 2]
+
+
+def test_where_ranks_the_living_by_distance() -> None:
+    uids = [RNG.getrandbits(256) for _ in range(40)]
+    key = uids[7]
+    order = sorted(range(40), key=lambda node: uids[node] ^ key)
+    stray = order[30]
+    rows = [
+        {"node": node, "uid": uids[node], "kind": "value" if node in {order[0], stray} else None, "age_s": 3.0} for node in range(40)
+    ]
+    frame = frames.where([*rows, {**rows[order[0]], "kind": "bag"}], key, replication=6)
+    assert frame.index.tolist() == [order[0], *order[:20], stray], "a row a kind; beyond the 20 nearest only who has it"
+    assert frame["rank"].tolist() == [0, *range(20), 30]
+    assert frame["should_hold"].sum() == 7
+    assert not frame["may_hold"].iloc[-1]
+    assert frame["holds"].tolist() == [True, True, *[False] * 19, True]
+    assert frame["shared_bits"].iloc[0] == 256
+    assert frame["kind"].isna().sum() == 19
