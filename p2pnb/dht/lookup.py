@@ -169,6 +169,8 @@ class Lookup:
         if self.finished:
             return False
         candidate = self._asked(contact)
+        if candidate.state == MOOT:  # it has said who it is before, and that was no news
+            return False
         if candidate.contact.uid is not None:
             raise LocalProtocolError(f"{contact} was asked as the uid it has; if it is another, the dial has failed")
         rivals = self._by_uid.setdefault(uid, [])

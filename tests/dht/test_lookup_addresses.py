@@ -150,6 +150,16 @@ def test_the_same_address_is_not_asked_again_under_the_uid_it_proved() -> None:
     assert it.finished
 
 
+def test_who_turned_out_to_be_nobody_new_may_say_so_again() -> None:
+    it = lookup(500, want=2)
+    ask(it)
+    it.replied(at(500), [NAMELESS], 0.1)
+    assert it.next(0.1) is NAMELESS
+    assert not it.connected(NAMELESS, 500, 0.2)
+    assert not it.connected(NAMELESS, 7, 0.3)
+    assert it.answered(9) == [at(500)]
+
+
 def test_only_a_hint_without_a_uid_can_turn_out_to_be_one() -> None:
     it = lookup(500)
     ask(it)
