@@ -54,3 +54,11 @@ def group_of(ip: str) -> str | None:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     return str(ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False))
+
+
+@lru_cache(maxsize=65_536)
+def host_of(ip: str) -> str:
+    """The one spelling of an address by which it is counted: `::ffff:192.0.2.1` is the host 192.0.2.1."""
+    host = ipaddress.ip_address(ip)
+    mapped = host.ipv4_mapped if isinstance(host, ipaddress.IPv6Address) else None
+    return str(mapped or host)

@@ -27,10 +27,8 @@ used to flood a stranger. Asking over a link that exists costs no dial.
 
 from __future__ import annotations
 
-import ipaddress
 from bisect import insort
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from itertools import islice
 from operator import attrgetter
 
@@ -305,7 +303,7 @@ class Lookup:
         if self.dials >= spec.MAX_DIALS:
             return False
         if address.scope_of(contact.ip) == address.GLOBAL:
-            host = _host(contact.ip)
+            host = address.host_of(contact.ip)
             if self._dials_by_host.get(host, 0) >= spec.MAX_DIALS_AN_IP:
                 return False
             self._dials_by_host[host] = self._dials_by_host.get(host, 0) + 1
@@ -392,11 +390,3 @@ def _at_address(rivals: list[Candidate], contact: Contact) -> Candidate | None:
         if candidate.contact is contact or candidate.contact.address == contact.address:
             return candidate
     return None
-
-
-@lru_cache(maxsize=4_096)
-def _host(ip: str) -> str:
-    """One spelling for each host."""
-    host = ipaddress.ip_address(ip)
-    mapped = host.ipv4_mapped if isinstance(host, ipaddress.IPv6Address) else None
-    return str(mapped or host)
