@@ -12,8 +12,12 @@ The id of a picture is a hash of its content: several live on one page, and the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from html import escape
+from typing import NamedTuple
+
+from p2pnb.uid import short
 
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8c8c8c"
 
@@ -27,6 +31,44 @@ THEME = {
 }
 FONT = "var(--jp-ui-font-family, system-ui), 'Segoe UI', Helvetica, Arial, sans-serif"
 MONO = "var(--jp-code-font-family, ui-monospace), Menlo, Consolas, monospace"
+
+
+class Look(NamedTuple):
+    """How things are drawn: a picture's usual `width` before everything is enlarged by `scale`, lines made `thick` times as thick.
+
+    `names`: nodes are called "#3 · 3fa9" wherever there is room, not just "#3".
+    """
+
+    width: float = 960.0
+    scale: float = 1.0
+    thick: float = 1.0
+    names: bool = False
+
+    def px(self, size: float) -> str:
+        """A size of text or line of the style sheets, as it is on this look."""
+        return f"{number(round(size * self.scale))}px"
+
+
+SCREEN, STAGE = Look(), Look(640.0, 1.5, 1.6, True)
+_look = SCREEN
+
+
+def look() -> Look:
+    """How pictures and cards are drawn at present."""
+    return _look
+
+
+def set_look(wanted: Look) -> None:
+    """Draws everything from now on for a screen (`SCREEN`) or, large and thick, for a projector (`STAGE`)."""
+    global _look  # noqa: PLW0603 (one reader, one look)
+    _look = wanted
+
+
+def name_of(node: int | None, uid: int | None = None) -> str:
+    """What a node is called where space is short: "#3"; "#3 · 3fa9" on a stage; a stranger by its uid."""
+    if node is None or node < 0:
+        return "?" if uid is None else short(uid)[:4] + "…"
+    return f"#{node} · {short(uid)[:4]}" if _look.names and uid is not None else f"#{node}"
 
 
 def theme(selector: str) -> str:
@@ -99,7 +141,7 @@ def mark(shape: str, x: float, y: float, r: float, colour: str, tip: str = "") -
         paint = f'fill="{colour}"' if shape == "disc" else f'class="hollow" stroke="{colour}" stroke-width="{number(max(1.0, r / 2.5))}"'
         return _element("circle", f'cx="{number(x)}" cy="{number(y)}" r="{number(r)}" {paint}', inner)
     if shape in {"square", "box"}:
-        paint = f'fill="{colour}"' if shape == "square" else f'class="hollow" stroke="{colour}"'
+        paint = f'fill="{colour}"' if shape == "square" else f'class="hollow" stroke="{colour}" stroke-width="{number(max(1.0, r / 4))}"'
         at = f'x="{number(x - r)}" y="{number(y - r)}" width="{number(2 * r)}" height="{number(2 * r)}"'
         return _element("rect", f'{at} rx="{number(r / 4)}" {paint}', inner)
     if shape == "cross":
@@ -123,13 +165,31 @@ def _element(name: str, attributes: str, inner: str) -> str:
     return f"<{name} {attributes}>{inner}</{name}>" if inner else f"<{name} {attributes}/>"
 
 
-def legend(entries: Iterable[tuple[str, str, str]], x: float, y: float) -> str:
-    """Marks and what they stand for, side by side; entries are (shape, colour, meaning)."""
+Entries = Iterable[tuple[str, str, str]]  # shape, colour, meaning
+
+
+def legend(entries: Entries, x: float, y: float, right: float = math.inf) -> str:
+    """Marks and what they stand for, side by side; beyond `right` they go on in the next line, 18 below."""
     parts = []
-    for shape, colour, meaning in entries:
-        parts += [mark(shape, x + 5, y - 4, 4.5, colour), text(x + 15, y, meaning, kind="soft")]
-        x += 15 + width_of(meaning) + 20
+    for (shape, colour, meaning), at, line in _flow(entries, x, right):
+        parts += [mark(shape, at + 5, y - 4 + line, 4.5, colour), text(at + 15, y + line, meaning, kind="soft")]
     return "".join(parts)
+
+
+def legend_height(entries: Entries, x: float, right: float) -> float:
+    """How much lower than with one line everything below such a legend has to be."""
+    return max((line for _, _, line in _flow(entries, x, right)), default=0.0)
+
+
+def _flow(entries: Entries, x: float, right: float) -> Iterator[tuple[tuple[str, str, str], float, float]]:
+    """Each entry, and where it stands: from the left, and below the first line."""
+    at, line = x, 0.0
+    for entry in entries:
+        width = 15 + width_of(entry[2])
+        if at > x and at + width > right:
+            at, line = x, line + 18.0
+        yield entry, at, line
+        at += width + 20
 
 
 # --- labels that keep apart -------------------------------------------------------------------------------------------
@@ -165,19 +225,20 @@ class Labels:
 def picture(width: float, height: float, title: str, description: str, parts: Iterable[str]) -> str:
     """The whole `<svg>`: theme, title, description and drawing."""
     title, description, body = safe(title), safe(description), "".join(parts)
-    name = "p2p-" + hashlib.sha256(f"{title}\0{description}\0{body}".encode()).hexdigest()[:10]
-    scope = f"#{name}"
+    name = "p2p-" + hashlib.sha256(f"{title}\0{description}\0{body}\0{_look.scale}".encode()).hexdigest()[:10]
+    scope, scale, thick = f"#{name}", _look.scale, number(1.2 * _look.thick)
+    heavy = f"{scope} .line{{stroke-width:{thick}px}}{scope} .faint{{stroke-width:{thick}px}}" if _look.thick > 1 else ""
     style = (
         f"{theme(scope)}{scope}{{max-width:100%;height:auto;font-family:{FONT}}}"
         f"{scope} text{{fill:var(--p2p-ink)}}{scope} .soft{{fill:var(--p2p-soft)}}{scope} .mono{{font-family:{MONO}}}"
         f"{scope} .bold{{font-weight:600}}{scope} .inverse{{fill:#fff}}"
         f"{scope} .halo{{paint-order:stroke;stroke:var(--p2p-paper);stroke-width:3px;stroke-linejoin:round}}"
         f"{scope} .paper{{fill:var(--p2p-paper)}}{scope} .hollow{{fill:var(--p2p-paper)}}"
-        f"{scope} .line{{stroke:var(--p2p-line);fill:none}}{scope} .faint{{stroke:var(--p2p-faint);fill:none;stroke-opacity:.8}}"
+        f"{scope} .line{{stroke:var(--p2p-line);fill:none}}{scope} .faint{{stroke:var(--p2p-faint);fill:none;stroke-opacity:.8}}{heavy}"
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" id="{name}" class="p2p-picture" role="img" aria-labelledby="{name}-t {name}-d" '
-        f'width="{number(width)}" height="{number(height)}" viewBox="0 0 {number(width)} {number(height)}" '
+        f'width="{number(scale * width)}" height="{number(scale * height)}" viewBox="0 0 {number(width)} {number(height)}" '
         f'font-family="sans-serif" font-size="12" fill="#1f2328">'
         f'<title id="{name}-t">{title}</title><desc id="{name}-d">{description}</desc><style>{style}</style>'
         f'<rect class="paper" width="100%" height="100%" fill="#ffffff" stroke="none"/>{body}</svg>'

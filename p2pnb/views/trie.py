@@ -104,7 +104,7 @@ def trie(
     meaning: tuple[str, str] = RECORD,
     key: int | None = None,
     chosen: int | None = None,
-    width: float = 960.0,
+    width: float | None = None,
 ) -> str:
     """The trie of all nodes as an SVG string, leaves from left to right by uid.
 
@@ -114,7 +114,8 @@ def trie(
     """
     rows = sorted(nodes, key=lambda row: (row["uid"], row["node"]))
     tree = layout([row["uid"] for row in rows] + ([] if key is None else [key]))
-    drawing = _Drawing(rows, tree, width)
+    width = width or svg.look().width
+    drawing = Drawing(rows, tree, width, 0.0 if width > 700 else 18.0)
     kinds = {row["node"]: drawing.kind(row, holders, meaning, chosen) for row in rows}
     order = (drawing.live, DEAD, (*HOLDER, meaning[0]), (*LOST, meaning[1]), CHOSEN)
     shown = [kind for kind in order if kind in kinds.values()] + [KEY] * (key is not None)
@@ -125,26 +126,27 @@ def trie(
         drawing.marks(kinds),
         drawing.key(key),
         drawing.names({*holders, *(() if chosen is None else (chosen,))}),
-        svg.legend(shown, drawing.left, 18) if rows else svg.text(drawing.left, 18, "no nodes", kind="soft"),
+        svg.legend(shown, drawing.left, 18, width) if rows else svg.text(drawing.left, 18, "no nodes", kind="soft"),
     ]
     dead = sum(not row["alive"] for row in rows)
     title = f"{len(rows)} nodes by uid" + (f", {dead} of them dead" if dead else "")
     about = "The binary trie of the uids of all nodes: two nodes are as near as their lowest common branch is low."
-    return svg.picture(width, drawing.lowest + 12, title, about, parts)
+    return svg.picture(drawing.width, drawing.lowest + 12, title, about, parts)
 
 
-class _Drawing:
+class Drawing:
     """Coordinates of one picture and the parts that are drawn with them."""
 
-    def __init__(self, rows: list[Row], tree: Trie, width: float) -> None:
-        self.rows, self.tree = rows, tree
-        self.left, self.right, self.top = 46.0, width - 12, 42.0
+    def __init__(self, rows: list[Row], tree: Trie, width: float, lower: float = 0.0) -> None:
+        self.rows, self.tree, self.width = rows, tree, width
+        self.left, self.right, self.top = 46.0, width - 12, 42.0 + lower
         self.spacing = (self.right - self.left) / max(1, len(tree.leaves))
         self.radius = max(1.5, min(6.5, self.spacing * 0.36))
         self.live = LIVE if self.radius > 3 else ("disc", svg.BLUE, "live")
         self.step = min(30.0, 330.0 / max(1, len(tree.levels) - 1))
         self.bottom = self.top + self.step * max(1, len(tree.levels) - 1)
         self.lowest = self.bottom + 22
+        self.foot = self.bottom + 46  # of a picture that says more below the tree
         self.at = {row["node"]: self._point(tree.leaves[row["uid"]]) for row in rows}
 
     def _point(self, point: Point) -> tuple[float, float]:

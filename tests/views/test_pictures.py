@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 from xml.etree import ElementTree
@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 import pytest
 
 from p2pnb.views import pictures, svg
+from p2pnb.views.pictures.bag import MOST_SQUARES
+from p2pnb.views.pictures.lookup import ticks as round_ticks
 from p2pnb.views.svg import ago, duration
 from p2pnb.views.trie import layout
 
@@ -53,6 +55,25 @@ def votes(count: int = 4) -> Rows:
     return [{"value": rng.randbytes(32), "publishers": 7 * i, "age": 60.0 * i, "listed_by": 1 + i % 5, "of": 5} for i in range(count)]
 
 
+def messages(count: int = 6) -> Rows:
+    rng = Random(4)
+    return [
+        {"time": 5 + 0.001 * i, "node": 3, "peer": None if i == 5 else i % 4, "verb": ["peers", "set", "iam"][i % 3], "outcome": "stored",
+         "rtt": None if i == 2 else rng.uniform(0.001, 0.1), "cause": f"set#{i // 4}", "words": [f"#(set {i})", "#t"] if i else None}
+        for i in range(count)
+    ]  # fmt: skip
+
+
+def versions() -> Rows:
+    return [
+        {"node": node, "sequence": sequence, "value": bytes([sequence] * 32), "signature": bytes([sequence] * 64), "age_s": 3.0}
+        for node in (0, 1, 4) for sequence in range(1 + (node != 4))
+    ]  # fmt: skip
+
+
+REFUSED = [{"node": 1, "sequence": 7, "value": bytes(32), "signature": b"z" * 64, "reason": "its signature does not hold", "age_s": 1.0}]
+
+
 PICTURES: dict[str, Callable[[], str]] = {
     "trie": lambda: pictures.trie(nodes(30), [(0, 5), (0, 9)], holders=[1, 2], key=KEY, chosen=0),
     "trie of none": lambda: pictures.trie([]),
@@ -69,9 +90,25 @@ PICTURES: dict[str, Callable[[], str]] = {
     "bag": lambda: pictures.bag(votes()),
     "bag of many votes": lambda: pictures.bag([{**votes(1)[0], "publishers": 1_024}]),
     "bag, empty": lambda: pictures.bag([]),
+    "sequence": lambda: pictures.sequence(messages(), uids={3: KEY}),
+    "sequence of many": lambda: pictures.sequence([{**row, "peer": i} for i, row in enumerate(messages(200))]),
+    "sequence of nothing": lambda: pictures.sequence([]),
+    "replicas": lambda: pictures.replicas(nodes(64), KEY, [1, 2, 3], had=range(60), caption="killed #4"),
+    "replicas of few": lambda: pictures.replicas(nodes(2), KEY, []),
+    "replicas in no network": lambda: pictures.replicas([], KEY, []),
+    "namespace": lambda: pictures.namespace(nodes(6), versions(), REFUSED, own=1),
+    "namespace, empty": lambda: pictures.namespace([], []),
 }
 
 
+@pytest.fixture(params=["screen", "stage"])
+def _look(request: pytest.FixtureRequest) -> Iterator[None]:
+    svg.set_look({"screen": svg.SCREEN, "stage": svg.STAGE}[request.param])
+    yield
+    svg.set_look(svg.SCREEN)
+
+
+@pytest.mark.usefixtures("_look")
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_is_well_formed_and_self_contained(name: str) -> None:
     picture = PICTURES[name]()
@@ -85,10 +122,11 @@ def test_a_picture_is_well_formed_and_self_contained(name: str) -> None:
     assert "nan" not in re.sub(r"<(title|desc|style)[^>]*>.*?</\1>", "", picture).lower()
 
 
+@pytest.mark.usefixtures("_look")
 @pytest.mark.parametrize("name", PICTURES)
 def test_everything_stays_inside(name: str) -> None:
     root = ElementTree.fromstring(PICTURES[name]())
-    width, height = float(root.get("width", 0)), float(root.get("height", 0))
+    width, height = map(float, root.get("viewBox", "").split()[2:])
     for element in root.iter():
         for axis, most in (("x", width), ("y", height)):
             at = element.get(axis) or element.get("c" + axis)
@@ -220,12 +258,12 @@ def test_a_bag_has_a_square_for_each_publisher() -> None:
     picture = pictures.bag([{**votes(1)[0], "publishers": 9, "listed_by": 4}])
     assert len(re.findall(r"<title>\w{8}… · 9 publishers", picture)) == 9
     capped = pictures.bag([{**votes(1)[0], "publishers": 1_024}])
-    assert len(re.findall(r"<title>\w{8}… · 1024 publishers", capped)) == pictures.MOST_SQUARES
+    assert len(re.findall(r"<title>\w{8}… · 1024 publishers", capped)) == MOST_SQUARES
 
 
 @pytest.mark.parametrize("span", [1e-6, 0.37, 1.0, 7.3, 50.0, 4_999.0, 1e6])
 def test_ticks_are_round_and_few(span: float) -> None:
-    ticks = pictures.ticks(span)
+    ticks = round_ticks(span)
     assert ticks[0] == 0
     assert ticks[-1] <= span * (1 + 1e-9)
     assert 2 <= len(ticks) <= 10
