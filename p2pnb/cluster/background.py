@@ -25,8 +25,9 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Hashable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context, copy_context
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from p2pnb.cluster import interrupt
 from p2pnb.cluster.loop import BackgroundLoop, new_loop
@@ -45,19 +46,36 @@ log = logging.getLogger(NAME)
 Close = Callable[[], Coroutine[Any, Any, object]]
 
 
+class Awaited(Protocol):
+    """Work whose outcome somebody waits for."""
+
+    done: bool
+
+    def end(self, error: BaseException) -> None: ...
+
+
 class _Thread(threading.Thread):
     """Told apart from every other thread by its class."""
 
 
+class _Here(threading.local):
+    """What this thread is doing for clusters that have no thread of their own."""
+
+    entered = 0  # how many of them it is inside of
+
+
+here = _Here()
+
+
 def on_background() -> bool:
-    """Whether this is a clusters' own thread, which must never wait for itself."""
-    return isinstance(threading.current_thread(), _Thread)
+    """Whether this is a cluster's own thread, or stands in for it: it must never wait for itself."""
+    return here.entered > 0 or isinstance(threading.current_thread(), _Thread)
 
 
 class Background:
-    """An event loop on a daemon thread. Use `background()`; a second one is for tests only."""
+    """An event loop on a daemon thread, or `loop`, which somebody else runs. Use `background()`; a second one is for tests only."""
 
-    def __init__(self, threaded: bool = THREADS) -> None:
+    def __init__(self, threaded: bool = THREADS, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.errors: list[BaseException] = []  # the newest KEPT_ERRORS
         self.error_count = 0
         self.gone = False  # no more work is taken: stopped, or the parent's after a fork
@@ -70,7 +88,7 @@ class Background:
             self.loop: asyncio.AbstractEventLoop = new_loop()
             self._thread = _Thread(target=self._live, name=NAME, daemon=True)
         else:
-            self.loop = asyncio.get_running_loop()
+            self.loop = loop or asyncio.get_running_loop()
         if self.loop.get_exception_handler() is None:
             self.loop.set_exception_handler(self._on_error)
         if self._thread is not None:
@@ -160,6 +178,20 @@ class Background:
     def _check(self) -> None:
         if self.gone:
             raise ClusterClosed(_GONE)
+
+    # -- waiting for what runs here
+
+    def awaited(self, loop: asyncio.AbstractEventLoop, work: Awaited) -> AbstractContextManager[None]:  # noqa: ARG002
+        """A block in which a task of `loop` waits until `work` is done. Nothing to do: the thread runs by itself."""
+        return nullcontext()
+
+    def block(self, over: threading.Event, work: Awaited, each_step: Callable[[], object]) -> None:  # noqa: ARG002
+        """Blocks this thread until `over`, which is set when `work` is done."""
+        __tracebackhide__ = True
+        interrupt.block(over, each_step)
+
+    def delivered(self) -> None:
+        """Somebody who waited is told that what he waited for is done."""
 
     # -- users
 

@@ -11,11 +11,12 @@ import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from p2pnb.cluster.background import background
+from p2pnb.cluster.background import Background, background
 from p2pnb.cluster.call import Call, new_cause
 from p2pnb.cluster.member import Member
 from p2pnb.cluster.network import Network
 from p2pnb.cluster.node import Node
+from p2pnb.cluster.virtual import VirtualHome
 from p2pnb.cluster.watch import Watch
 from p2pnb.errors import ClusterClosed
 
@@ -30,7 +31,7 @@ class Base:
             raise TypeError("a cluster is launched, not made: cluster = await Cluster.launch(20)")
         self._network = network
         self._kind = kind
-        self._home = background()
+        self._home: Background = VirtualHome() if kind == "virtual" else background()
         self._nodes: dict[Member, Node] = {}
         self._calls: weakref.WeakSet[Call[Any]] = weakref.WeakSet()
         self._watches: set[Watch] = set()

@@ -201,12 +201,15 @@ class Call(Coroutine[Any, Any, T]):
         work = self._work
         woken = loop.create_future()
         near = loop is work.background.loop
-        work.waiters[woken] = partial(_resolve, woken) if near else partial(_wake, loop, woken)
+        work.waiters[woken] = partial(_resolve, woken) if near else partial(_wake, work.background, loop, woken)
         try:
             work.check()
             if work.done:
                 return
-            with interrupt.awake(loop), _drawn(None if on_background() else self._progress, loop):
+            if near:
+                await woken
+                return
+            with interrupt.awake(loop), _drawn(None if on_background() else self._progress, loop), work.background.awaited(loop, work):
                 await woken
         finally:
             work.waiters.pop(woken, None)
@@ -216,7 +219,7 @@ class Call(Coroutine[Any, Any, T]):
         __tracebackhide__ = True
         work = self._work
         over = threading.Event()
-        work.waiters[over] = over.set
+        work.waiters[over] = partial(_set, work.background, over)
 
         def step() -> None:
             work.check()
@@ -226,7 +229,7 @@ class Call(Coroutine[Any, Any, T]):
         try:
             if not work.done:
                 step()
-                interrupt.block(over, step)
+                work.background.block(over, work, step)
         finally:
             work.waiters.pop(over, None)
             if self._progress is not None:
@@ -353,7 +356,13 @@ def _resolve(woken: asyncio.Future[None]) -> None:
         woken.set_result(None)
 
 
-def _wake(loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None]) -> None:
+def _set(home: Background, over: threading.Event) -> None:
+    over.set()
+    home.delivered()
+
+
+def _wake(home: Background, loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None]) -> None:
+    home.delivered()
     try:
         loop.call_soon_threadsafe(_resolve, woken)
     except RuntimeError:  # the waiter's loop has been closed, and the waiter with it

@@ -6,6 +6,7 @@ comes back at once (`base.py`). So a cell may block, crash or be interrupted, an
 
 from __future__ import annotations
 
+import asyncio
 import operator
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from types import TracebackType
@@ -13,13 +14,12 @@ from typing import Any, TypeVar, overload
 
 from p2pnb import spec
 from p2pnb.cluster import cells, lan, progress
-from p2pnb.cluster.background import background
 from p2pnb.cluster.breaking import Breaking
 from p2pnb.cluster.call import Call
 from p2pnb.cluster.member import Member, Settings
 from p2pnb.cluster.network import Latency, Network
 from p2pnb.cluster.node import Node
-from p2pnb.cluster.options import as_addresses, as_ports, check, check_count
+from p2pnb.cluster.options import VIRTUAL_LATENCY, as_addresses, as_ports, check, check_count, check_seconds
 from p2pnb.cluster.results import Invite, Nodes
 from p2pnb.cluster.shown import Shown
 from p2pnb.cluster.watch import Watch
@@ -54,8 +54,8 @@ class Cluster(Breaking, Shown):
         ports: Iterable[int] | None = None,
         bootstrap: Collection[tuple[str, int]] = (),
         identities: Sequence[Identity] = (),
-        encryption: bool = True,
-        latency: Latency = 0.0,
+        encryption: bool | None = None,
+        latency: Latency | None = None,
         loss: float = 0.0,
         timeout: float | None = None,
     ) -> Launch:
@@ -63,16 +63,23 @@ class Cluster(Breaking, Shown):
 
         `async with Cluster.launch(20) as cluster:` closes it at the end of the block.
 
-        `network`: "tcp" (real encrypted sockets) or "memory" (in process; `latency` in seconds or a function of a
-        `random.Random`, `loss` a share of 0 to 1, `encryption` on or off). `seed` fixes uids, keys and choices; such keys are
-        predictable, so it is for loopback only. `replication`, `k`, `alpha`: as `Peer` has them. `host`: "127.0.0.1", "lan" for
-        this machine's address in its local network, or an address. `name` keeps networks apart. `ports` to listen on; any
-        free ones by default. `bootstrap`: addresses, (ip, port), of a network to join. `identities`: those of the
-        first nodes, where they are to have the same uids as before. `timeout` in seconds.
+        `network`: "tcp" (real encrypted sockets), "memory" (in process) or "virtual" (in process and in simulated time, which
+        passes only while a call is awaited: `await cluster.advance(3600)` runs an hour, and the same `seed` gives the same run).
+        On the last two, `latency` one way is a number of seconds or a function of a `random.Random` (by default 0, virtual
+        0.05), `loss` a share of 0 to 1, and `encryption` is on or off (by default on, virtual off). `seed` fixes uids, keys
+        and choices; such keys are predictable, so it is for loopback only.
+
+        `replication`, `k`, `alpha`: as `Peer` has them. `host`: "127.0.0.1", "lan" for this machine's address in its local
+        network, or an address. `name` keeps networks apart. `ports` to listen on; any free ones by default. `bootstrap`:
+        addresses, (ip, port), of a network to join. `identities`: those of the first nodes, where they are to have the same
+        uids as before. `timeout` in seconds (virtual ones, there).
 
         Relaunching from the same cell closes the cluster that the cell launched before. Raises `ValueError` and `TypeError`
         for arguments out of range, `OSError` for a port that cannot be opened, `PeerUnreachable` when nothing can be joined.
         """
+        virtual = network == "virtual"
+        encryption = not virtual if encryption is None else encryption
+        latency = (VIRTUAL_LATENCY if virtual else 0.0) if latency is None else latency
         settings = Settings(lan.resolve(host), name, as_ports(ports), replication, k, alpha, encryption)
         addresses = as_addresses(bootstrap)
         check(n, network, settings, seed, latency, loss)
@@ -81,12 +88,12 @@ class Cluster(Breaking, Shown):
         if earlier:
             print(f"closing {earlier[-1]!r}, which this cell launched before")  # noqa: T201 (said to whoever reran the cell)
         shown = progress.launching(n)
-        return Launch(made._launched(n, addresses, earlier, shown.step), made, timeout, shown)
+        return Launch(made._launched(n, addresses, _closing(earlier, made), shown.step), made, timeout, shown)
 
     async def _launched(
-        self, n: int, bootstrap: tuple[tuple[str, int], ...], earlier: list[Cluster], step: Callable[[], None]
+        self, n: int, bootstrap: tuple[tuple[str, int], ...], neighbours: list[Cluster], step: Callable[[], None]
     ) -> Cluster:
-        for each in earlier:
+        for each in neighbours:
             await each._close()
         self._home.acquire(self, self._close)
         try:
@@ -205,6 +212,25 @@ class Cluster(Breaking, Shown):
         return self._start(coroutine, "run", timeout=timeout)
 
     @property
+    def now(self) -> float:
+        """Seconds since the launch began, in the cluster's own time: what `time_s` in `cluster.events()` counts from."""
+        return self._on_thread(self._home.loop.time) - self._network.log.began
+
+    def advance(self, seconds: float) -> Call[float]:
+        """Lets `seconds` pass on a virtual network, timers and upkeep included: `await cluster.advance(3600)`. The result is `now`.
+
+        Nothing passes while nobody waits, and a call takes the time that it needs; this is for what happens unasked. Raises
+        `ValueError` for less than 0 seconds, and on networks that live in real time.
+        """
+        pause = check_seconds(seconds, self._kind)
+
+        async def passed() -> float:
+            await asyncio.sleep(pause)
+            return self.now
+
+        return self._start(passed(), "advance")
+
+    @property
     def errors(self) -> list[BaseException]:
         """Errors of background tasks since the launch. There should be none: notebooks end with `assert not cluster.errors`."""
         since = self._home.error_count - self._errors_before
@@ -228,13 +254,24 @@ class Cluster(Breaking, Shown):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+
+def _closing(earlier: list[Cluster], made: Cluster) -> list[Cluster]:
+    """Closes `earlier` clusters that live elsewhere than `made` does; returns those that it has to close itself, before it begins."""
+    for each in earlier:
+        if each._home is not made._home:
+            call = each.close()
+            if each._kind == "virtual":  # it takes no time of ours
+                call.wait()
+    return [each for each in earlier if each._home is made._home]
+
+
 class Launch(Call[Cluster]):
     """A launch under way: `await` it, or `async with` it to have the cluster closed at the end of the block."""
 
     __slots__ = ("_cluster",)
 
     def __init__(self, coroutine: Coroutine[Any, Any, Cluster], cluster: Cluster, timeout: float | None, shown: progress.Progress) -> None:
-        super().__init__(coroutine, "launch", on="Cluster", timeout=timeout, home=background(), progress=shown)
+        super().__init__(coroutine, "launch", on="Cluster", timeout=timeout, home=cluster._home, progress=shown)
         self._cluster = cluster
 
     async def __aenter__(self) -> Cluster:

@@ -86,6 +86,19 @@ def handling(handler: Handler) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+@contextmanager
+def deferred() -> Iterator[None]:
+    """A SIGINT that comes while the block lasts is handled at its end: whatever runs in it is somebody else's, and not to be torn."""
+    came: list[tuple[int, FrameType | None]] = []
+    before = signal.getsignal(signal.SIGINT) if on_main_thread() else None
+    try:
+        with handling(lambda number, frame: came.append((number, frame))):
+            yield
+    finally:
+        if came and callable(before):
+            before(*came[-1])
+
+
 def block(event: threading.Event, each_step: Callable[[], object] | None = None, step: float = STEP) -> None:
     """Blocks this thread until `event` is set; raises `KeyboardInterrupt` on Ctrl-C. `each_step` is called at every wake-up."""
     __tracebackhide__ = True

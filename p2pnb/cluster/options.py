@@ -7,6 +7,9 @@ from typing import Any
 from p2pnb import spec
 from p2pnb.cluster.member import Settings
 
+NETWORKS = ("tcp", "memory", "virtual")
+VIRTUAL_LATENCY = 0.05  # seconds, one way: about that between two homes on one continent
+
 
 def check_count(n: Any) -> None:
     if isinstance(n, bool) or not isinstance(n, int):
@@ -40,8 +43,8 @@ def as_addresses(addresses: Any) -> tuple[tuple[str, int], ...]:
 def check(n: Any, network: Any, settings: Settings, seed: Any, latency: Any, loss: Any) -> None:
     """Raises at once for what would only fail later, on another thread."""
     check_count(n)
-    if network not in ("tcp", "memory"):
-        raise ValueError(f'network is "tcp" or "memory", not {network!r}')
+    if network not in NETWORKS:
+        raise ValueError(f'network is "tcp", "memory" or "virtual", not {network!r}')
     for what, number, least, most in (
         ("replication", settings.replication, spec.MIN_REPLICATION, spec.MAX_REPLICATION),
         ("k", settings.k, spec.MIN_K, spec.K),
@@ -56,10 +59,21 @@ def check(n: Any, network: Any, settings: Settings, seed: Any, latency: Any, los
     if seed is not None and not settings.host.startswith("127.") and settings.host != "::1":
         raise ValueError("seed makes keys that anybody can compute, so it is for loopback only: leave out seed or host")
     if network == "tcp" and (latency != 0.0 or loss != 0.0):
-        raise ValueError('latency and loss are the memory network\'s: launch(…, network="memory"); real sockets have their own')
+        raise ValueError('latency and loss go with network="memory" or "virtual": real sockets have their own')
     if network == "tcp" and not settings.encryption:
-        raise ValueError('sockets are always encrypted: encryption=False goes with network="memory"')
+        raise ValueError('sockets are always encrypted: encryption=False goes with network="memory" or "virtual"')
     if not callable(latency) and not (isinstance(latency, (int, float)) and latency >= 0):
         raise ValueError(f"latency is a number of seconds, or a function of a random.Random, not {latency!r}")
     if not isinstance(loss, (int, float)) or not 0 <= loss <= 1:
         raise ValueError(f"loss is a share of 0 to 1, not {loss!r}")
+
+
+def check_seconds(seconds: Any, network: str) -> float:
+    """How far to advance a cluster on `network`."""
+    if network != "virtual":
+        raise ValueError(f'only network="virtual" can be advanced: on "{network}" time passes by itself, await asyncio.sleep(…)')
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(f"advance takes a number of seconds, not {seconds!r}")
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"time goes forward: advance takes 0 seconds or more, not {seconds!r}")
+    return float(seconds)

@@ -92,7 +92,7 @@ def test_kill_wants_nodes() -> None:
     [
         ({"n": 0}, ValueError, "1 node or more"),
         ({"n": "20"}, TypeError, "integer"),
-        ({"n": 3, "network": "udp"}, ValueError, '"tcp" or "memory"'),
+        ({"n": 3, "network": "udp"}, ValueError, '"tcp", "memory" or "virtual"'),
         ({"n": 3, "replication": 3}, ValueError, "replication is an integer of 5 to 20, not 3"),
         ({"n": 3, "replication": 21}, ValueError, "replication is an integer of 5 to 20, not 21"),
         ({"n": 3, "k": 1}, ValueError, "k is an integer of 2 to 20"),
@@ -103,7 +103,7 @@ def test_kill_wants_nodes() -> None:
         ({"n": 1, "ports": 9000}, TypeError, r"ports=\[9000\] for one node"),
         ({"n": 1, "ports": [99_999]}, ValueError, "1 to 65535, not 99999"),
         ({"n": 1, "bootstrap": ("127.0.0.1", 9000)}, TypeError, "a list of addresses"),
-        ({"n": 3, "latency": 0.1}, ValueError, "memory network"),
+        ({"n": 3, "latency": 0.1}, ValueError, "real sockets"),
         ({"n": 3, "loss": 2.0, "network": "memory"}, ValueError, "0 to 1"),
         ({"n": 3, "encryption": False}, ValueError, "always encrypted"),
         ({"n": 3, "timeout": -1}, ValueError, "more than 0"),
