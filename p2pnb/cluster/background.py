@@ -159,6 +159,10 @@ class Background:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    def later(self, seconds: float, function: Callable[[], object]) -> asyncio.TimerHandle:
+        """Has `function()` called on the loop after `seconds`. Only from the loop's own thread."""
+        return self.loop.call_later(seconds, function)
+
     def _begin(self, coroutine: Coroutine[Any, Any, T], outcome: Future[T], context: Context) -> None:
         task = self.spawn(coroutine, context)
 

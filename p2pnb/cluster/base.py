@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from p2pnb.cluster.background import Background, background
 from p2pnb.cluster.call import Call, new_cause
@@ -19,6 +19,9 @@ from p2pnb.cluster.node import Node
 from p2pnb.cluster.virtual import VirtualHome
 from p2pnb.cluster.watch import Watch
 from p2pnb.errors import ClusterClosed
+
+if TYPE_CHECKING:
+    from p2pnb.views.widgets.base import Stage
 
 T = TypeVar("T")
 
@@ -35,6 +38,7 @@ class Base:
         self._nodes: dict[Member, Node] = {}
         self._calls: weakref.WeakSet[Call[Any]] = weakref.WeakSet()
         self._watches: set[Watch] = set()
+        self._staged: Stage | None = None  # widgets on display; made by the first one
         self._closed = False
         self._errors_before = self._home.error_count
         self.k = network.settings.k
@@ -72,3 +76,19 @@ class Base:
     def _on_thread(self, function: Callable[..., T], *args: Any) -> T:
         self._check_open()
         return self._home.call(function, *args)
+
+    # --- on display -------------------------------------------------------------------------------------------------------
+
+    @property
+    def _stage(self) -> Stage:
+        """Where this cluster's live widgets are looked at and sent from: the process's background thread, in real time
+        also where the network's time is virtual.
+
+        Widgets are loaded when first asked for: a program that shows nothing need not wait for ipywidgets.
+        """
+        from p2pnb.views.widgets.base import Stage  # noqa: PLC0415
+
+        self._check_open()
+        if self._staged is None:
+            self._staged = Stage(background())
+        return self._staged

@@ -242,6 +242,8 @@ class Cluster(Breaking, Shown):
 
     async def _close(self) -> None:
         if not self._closed:
+            if self._staged is not None:
+                self._staged.close()
             self._closed = True
             for call in list(self._calls):
                 call.fail(ClusterClosed("the cluster was closed before this call was done"))

@@ -17,12 +17,13 @@ from p2pnb.dht.namespaces import point_of
 from p2pnb.errors import ClusterClosed, NodeDown, PeerUnreachable
 from p2pnb.peer.identity import Author
 from p2pnb.peer.peer import Peer
-from p2pnb.uid import Key, key_of, short
+from p2pnb.uid import Key, as_key, key_of, short
 from p2pnb.views import cards, frames, pictures
 from p2pnb.views.frames import Frame
 
 if TYPE_CHECKING:
     from p2pnb.cluster.tables import Tables
+    from p2pnb.views.widgets.table import Table
 
 T = TypeVar("T")
 
@@ -169,6 +170,18 @@ class Node:
         `found` says whether a record was found, and is missing for a lookup of nodes only. Empty while the node is down.
         """
         return frames.lookups(self._cluster._on_thread(lambda: self._cluster._lookups(self._member)))
+
+    def table(self, key: bytes | str | None = None) -> Table:
+        """The routing table as a live widget: its buckets, how fresh each contact is, and the row into which `key` falls."""
+        from p2pnb.views.widgets.table import Table  # noqa: PLC0415
+
+        cluster, member = self._cluster, self._member
+
+        def changed() -> object:
+            peer = member.peer
+            return peer and (peer.requests.count, peer.answered)
+
+        return Table(lambda: cluster._node_summary(member), changed, cluster.k, None if key is None else as_key(key), cluster._stage)
 
     @property
     def last(self) -> Last:

@@ -1,4 +1,7 @@
-"""How a cluster shows itself: as text, and as the card that a cell ends with."""
+"""How a cluster shows itself: as text, as the card that a cell ends with, and as live widgets.
+
+A widget gets plain functions that read the cluster, and the cluster's stage (`base.py`), which looks and sends.
+"""
 
 from __future__ import annotations
 

@@ -211,6 +211,11 @@ def nodes_card(summary: Summary, picture: str = "") -> Card:
     return _card(f"{count(len(nodes))} node{'s' * (len(nodes) != 1)}", [], facts, picture=picture)
 
 
+def still_card(title: str, picture: str) -> Card:
+    """What a live widget leaves behind in a notebook: its picture, as of when it was displayed or closed."""
+    return _card(title, ["still"], [], note="" if picture else "It was live: run the cell again.", picture=picture)
+
+
 def watch_card(summary: Summary) -> Card:
     """Messages. Needs `verbs`, a count of requests for each; shows, where given, `calls failed bytes_out bytes_in`.
 

@@ -82,3 +82,18 @@ def test_the_end_of_a_kernel_closes_its_ports(own_kernel: Any) -> None:
     assert all(map(listening, ports))
     own_kernel.shut_down()
     assert not any(map(listening, ports))
+
+
+def test_a_widget_is_displayed_live_and_becomes_its_picture(kernel: Any) -> None:
+    view = "application/vnd.jupyter.widget-view+json"
+    kernel.run(LAUNCH, cell="widgets")
+    [shown] = kernel.run("cluster[0].table()", cell="table").displays
+    assert view in shown["data"]
+    kernel.run("from IPython.display import display; display(cluster[0].table(), cluster[1].table())")
+    replaced = kernel.run("await cluster.close()").displays
+    assert len(replaced) == 3
+    assert shown["transient"]["display_id"] in {each["transient"]["display_id"] for each in replaced}
+    for each in replaced:
+        assert view not in each["data"]
+        assert "<svg" in each["data"]["text/html"]
+    assert kernel.run("cluster.errors").result == "[]"

@@ -1,0 +1,96 @@
+"""Live widgets of a real cluster: what they see, that they end with it, and that the thread is afterwards as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import operator
+import weakref
+from typing import Any
+
+import pytest
+from ipywidgets.widgets.widget import _instances
+from live import on
+
+from p2pnb import Cluster, key_of
+from p2pnb.cluster.background import background
+from p2pnb.errors import ClusterClosed
+from p2pnb.views.widgets.base import VIEW
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
+Displayed = list[tuple[dict[str, Any], dict[str, Any]]]
+
+
+@pytest.fixture(autouse=True)
+def displayed(monkeypatch: pytest.MonkeyPatch) -> Displayed:
+    """What would be displayed, were this a kernel: bundles, and how."""
+    seen: Displayed = []
+    monkeypatch.setattr("p2pnb.views.widgets.base.display", lambda bundle, **how: seen.append((bundle, how)))
+    return seen
+
+
+def on_the_thread() -> tuple[int, int]:
+    """How many timers and tasks wait on the clusters' thread."""
+    loop: Any = background().loop
+    return background().call(lambda: (sum(not timer.cancelled() for timer in loop._scheduled), len(asyncio.all_tasks(loop))))
+
+
+async def until(state: Any, wanted: Any) -> None:
+    """Waits for what the stage sends; it looks every 50 ms."""
+    for _ in range(400):
+        if wanted(state()):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(state())
+
+
+def test_the_table_follows_its_node() -> None:
+    async def test(cluster: Cluster) -> None:
+        table = cluster[3].table(key_of(b"cats"))
+        assert sum(len(row["contacts"]) for row in table.state["rows"]) == len(cluster[3].routing().query("not cached"))
+        assert table.state["key_bucket"] is not None
+        table._ipython_display_()
+        cluster.kill(cluster[3])
+        await until(lambda: table.state, lambda state: not state["alive"])
+        await cluster.restart(cluster[3])
+        await until(lambda: table.state, lambda state: state["alive"] and state["known"] > 0)
+        table._handle_custom_msg({"key": ""}, [])
+        await until(lambda: table.state, lambda state: state["key"] is None)
+
+    on(test, network="memory")
+
+
+def test_fifty_displays_and_closes_leave_the_thread_as_it_was() -> None:
+    async def test(cluster: Cluster) -> None:
+        cluster[0].table().close()  # what is loaded once
+        before, gone = (*on_the_thread(), len(_instances)), []
+        for _ in range(50):
+            table = cluster[0].table()
+            table._ipython_display_()
+            gone.append(weakref.ref(table))
+            table.close()
+        del table
+        await until(lambda: (*on_the_thread(), len(_instances)), lambda now: all(map(operator.le, now, before)))
+        gc.collect()
+        assert not [ref for ref in gone if ref() is not None]
+
+    on(test, network="memory")
+
+
+def test_closing_the_cluster_closes_what_is_on_display(displayed: Displayed) -> None:
+    async def test(cluster: Cluster) -> None:
+        for node in cluster[:3]:
+            node.table()._ipython_display_()
+        await cluster.close()
+        assert len(displayed) == 6
+        for (first, how), (last, again) in zip(displayed[:3], sorted(displayed[3:], key=lambda each: each[0]["text/plain"]), strict=True):
+            assert VIEW in first
+            assert VIEW not in last
+            assert "<svg" in last["text/html"]
+            assert first["text/plain"] == last["text/plain"]
+            assert (again["display_id"], again["update"]) == (how["display_id"], True)
+        with pytest.raises(ClusterClosed):
+            cluster[0].table()
+
+    on(test, network="memory")
