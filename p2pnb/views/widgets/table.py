@@ -13,6 +13,7 @@ from typing import Any
 from p2pnb import spec
 from p2pnb.uid import BITS, Key, as_key, common_prefix_length, key_of, short
 from p2pnb.views import pictures
+from p2pnb.views.pictures.routing import MOST_BUCKETS
 from p2pnb.views.widgets.base import Live, News, Stage, script
 
 Row = Mapping[str, Any]
@@ -32,7 +33,7 @@ def state(node: Row, contacts: Iterable[Row], k: int, key: Key | None = None) ->
         (cached if contact["cached"] else live).append(_slot(contact))
     wanted = None if key is None else common_prefix_length(own, key.int)
     deepest = max(buckets, default=-1)
-    numbers = sorted({*(range(deepest + 1) if deepest < pictures.MOST_BUCKETS else buckets), *(() if wanted is None else (wanted,))})
+    numbers = sorted({*(range(deepest + 1) if deepest < MOST_BUCKETS else buckets), *(() if wanted is None else (wanted,))})
     bits = f"{own:0{BITS}b}"
     rows = []
     for number in numbers:
