@@ -5,7 +5,8 @@ in Python for a byte. Writing: four-character cells from a table, then the paddi
 text (decimal, no leading zeros, one space between) is cut into pieces of 64 KB, which keeps every intermediate array in
 the processor's cache and memory bounded; each byte ends at a space, and the four characters before a space, as one
 number in base 11, index a table that holds the byte, or says that no canonical text ends so. A piece in any other
-spelling (`#x1F`, `+1`, `007`, tabs and newlines), and any short text, goes word by word through a dictionary.
+spelling (`#x1F`, `+1`, `007`, tabs and newlines), and any short text, goes word by word through a dictionary. A byte spelled
+neither in plain decimal nor in hexadecimal takes longer: it counts as a datum, of which a message holds at most 20,000.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _SHORT = 512  # characters: below, the dictionary is faster than numpy's calls
 _PIECE = 65_536  # characters
 _SPACE = 10  # the digit that stands for a space
 _BLANKS = (b" ", b"\n", b"\t", b"\r", b"\f")
+_TOO_MANY = "too many bytes in an unusual spelling"
 _WORD = re.compile(rb"[^ \t\n\r\f]++")
 
 _CELLS = np.frombuffer(b"".join([(b"%d " % byte).ljust(4, b"\0") for byte in range(256)]), dtype="<u4")
@@ -41,29 +43,20 @@ def _endings() -> np.ndarray[tuple[int], np.dtype[np.int16]]:
 _ENDINGS = _endings()
 
 
-class _Words(dict[bytes, int]):
-    """The byte that each spelling means. New spellings are remembered, up to a bound."""
-
-    def __init__(self) -> None:
-        super().__init__(self._common())
-
-    @staticmethod
-    def _common() -> dict[bytes, int]:
-        spellings = ("%d", "#x%x", "#x%X", "#x%02x", "#x%02X")
-        return {(spelling % byte).encode(): byte for spelling in spellings for byte in range(256)}
-
-    def __missing__(self, word: bytes) -> int:
-        byte = integer(word)
-        if byte is None or not 0 <= byte <= 255:
-            raise NotAnInteger("a byte is an integer of 0 to 255")
-        if len(self) > 8_192:
-            self.clear()
-            self.update(self._common())
-        self[word] = byte
-        return byte
+def _common() -> dict[bytes, int]:
+    spellings = ("%d", "#x%x", "#x%X", "#x%02x", "#x%02X")
+    return {(spelling % byte).encode(): byte for spelling in spellings for byte in range(256)}
 
 
-_BYTE = _Words().__getitem__
+_COMMON = _common()  # the byte that each usual spelling means
+
+
+def _byte(word: bytes) -> int:
+    """The byte that `word` spells, in whatever way."""
+    byte = integer(word)
+    if byte is None or not 0 <= byte <= 255:
+        raise NotAnInteger("a byte is an integer of 0 to 255")
+    return byte
 
 
 def write_bytevector(octets: bytes | bytearray) -> bytes:
@@ -71,25 +64,33 @@ def write_bytevector(octets: bytes | bytearray) -> bytes:
     return b"#u8(" + _CELLS.take(np.frombuffer(octets, dtype=np.uint8)).tobytes().translate(None, b"\0")[:-1] + b")"
 
 
-def read_bytevector(data: bytes, start: int, end: int) -> bytes:
-    """The bytes that `data[start:end]`, the text between the parentheses, spells. Raises `SexpError`."""
+def read_bytevector(data: bytes, start: int, end: int, allowed: int) -> tuple[bytes, int]:
+    """The bytes that `data[start:end]`, the text between the parentheses, spells, and how many of them in an unusual way.
+
+    Raises `SexpError`, also for more than `allowed` of those.
+    """
     if end - start <= _SHORT:
         try:
-            return _short(data[start:end])
+            octets, unusual = _short(data[start:end])
         except NotAnInteger as problem:
             raise _error(data, start, end, problem) from None
+        if unusual > allowed:
+            raise SexpError(_TOO_MANY, start)
+        return octets, unusual
     pieces = []
+    left = allowed
     while start < end:
         stop = _cut(data, start, end)
-        octets = _canonical(data[start:stop])
-        if octets is None:
+        canonical = _canonical(data[start:stop])
+        if canonical is None:
             try:
-                octets = _words(data[start:stop])
+                canonical, unusual = _words(data[start:stop], left)
             except NotAnInteger as problem:
                 raise _error(data, start, stop, problem) from None
-        pieces.append(octets)
+            left -= unusual
+        pieces.append(canonical)
         start = stop + 1
-    return b"".join(pieces)
+    return b"".join(pieces), allowed - left
 
 
 def _cut(data: bytes, start: int, end: int) -> int:
@@ -114,10 +115,20 @@ def _canonical(text: bytes) -> bytes | None:
     return None if octets.min() < 0 else octets.astype(np.uint8).tobytes()
 
 
-def _words(text: bytes) -> bytes:
+def _words(text: bytes, allowed: int = _SHORT) -> tuple[bytes, int]:
+    """The bytes, and how many were spelled in an unusual way. Stops at the first too many, before it looks at any."""
     if b"\v" in text:
         raise NotAnInteger("a byte is an integer of 0 to 255")
-    return bytes(map(_BYTE, text.split()))
+    words = text.split()
+    try:
+        return bytes([_COMMON[word] for word in words]), 0
+    except KeyError:
+        pass
+    usual = list(map(_COMMON.get, words))
+    unusual = usual.count(None)
+    if unusual > allowed:
+        raise NotAnInteger(_TOO_MANY)
+    return bytes([_byte(word) if byte is None else byte for word, byte in zip(words, usual, strict=True)]), unusual
 
 
 # records, public keys and small values are read again and again, from each of their replicas
@@ -125,9 +136,11 @@ _short = lru_cache(maxsize=4_096)(_words)
 
 
 def _error(data: bytes, start: int, end: int, problem: NotAnInteger) -> SexpError:
-    for word in _WORD.finditer(data, start, end):
-        try:
-            _BYTE(word[0])
-        except NotAnInteger:
-            return SexpError(str(problem), word.start())
+    """The error for the first word of a text that spells no byte."""
+    if str(problem) != _TOO_MANY:
+        for word in _WORD.finditer(data, start, end):
+            try:
+                _COMMON.get(word[0]) or _byte(word[0])
+            except NotAnInteger:
+                return SexpError(str(problem), word.start())
     return SexpError(str(problem), start)

@@ -136,13 +136,14 @@ def read(data: bytes) -> Any:
 
 
 def _atom(form: int, match: re.Match[bytes], data: bytes, allowed: int) -> tuple[Any, int, int]:
-    """A datum in a less common form; where it ends; and how many of the `allowed` data its escapes cost."""
+    """A datum in a less common form; where it ends; and how many of the `allowed` data its spelling costs."""
     start, end = match.start(form), match.end()
     if form == _BYTEVECTOR:
         close = data.find(b")", end)
         if close < 0:
             raise SexpError("a bytevector without an end", start)
-        return read_bytevector(data, end, close), close + 1, 0
+        octets, cost = read_bytevector(data, end, close, allowed)
+        return octets, close + 1, cost
     if form == _OTHER:
         return _other(match[form], start), end, 0
     text, cost = read_escaped(match[form], start, allowed)

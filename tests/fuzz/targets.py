@@ -251,8 +251,7 @@ def responder(data: bytes) -> None:
 
 
 TARGETS: dict[str, Target] = {
-    each.__name__: each
-    for each in (parser, messages, contacts, framing, handshake, greeting, session, records, plain, responder)
+    each.__name__: each for each in (parser, messages, contacts, framing, handshake, greeting, session, records, plain, responder)
 }
 
 
@@ -262,9 +261,7 @@ TARGETS: dict[str, Target] = {
 def texts() -> list[bytes]:
     """One text of every shape: every request and reply, and data that only the general way reads."""
     key, record = OURS.uid, bytes(range(32))
-    data: list[Any] = [
-        (verb, key) for verb in map(sexp_read.Symbol, ("iam", "peers", "ref", "bag-popular", "bag-recent", "bag-sample"))
-    ]
+    data: list[Any] = [(verb, key) for verb in map(sexp_read.Symbol, ("iam", "peers", "ref", "bag-popular", "bag-recent", "bag-sample"))]
     symbol = sexp_read.Symbol
     data += [
         (symbol("set"), b"hello"), (symbol("set"), b"hello", 60), (symbol("bag-add"), key, record), (symbol("bag-add"), 7, record, 5),

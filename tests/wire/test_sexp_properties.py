@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2pnb.spec import MAX_DATA
 from p2pnb.wire import bytevector, sexp_read
 from p2pnb.wire.bytevector import read_bytevector, write_bytevector
 from p2pnb.wire.sexp import Pair, SexpError, Symbol, Written, dumps, loads, written
@@ -100,7 +101,8 @@ def test_every_spelling_of_a_bytevector(octets: bytes, seed: int) -> None:
     spellings = ("{}", "#x{:x}", "#x{:02X}", "+{}", "{:03}", "#b{:b}", "#o{:o}", "#e{}")
     words = [rng.choice(spellings).format(byte).encode() for byte in octets]
     text = b"".join([word + rng.choice([b" ", b"\n", b"  ", b"\r\n"]) for word in words])
-    assert read_bytevector(b"#u8(" + text + b")", 4, 4 + len(text)) == octets
+    unusual = sum(1 for word in words if word[:1] == b"+" or word[:2] in (b"#b", b"#o", b"#e") or (word[:1] == b"0" and word != b"0"))
+    assert read_bytevector(b"#u8(" + text + b")", 4, 4 + len(text), 20_000) == (octets, unusual)
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 31, 32, 64, 127, 128, 129, 170, 171, 300, 1_000, 16_383, 16_384, 16_385, 65_536, 200_000])
@@ -109,7 +111,7 @@ def test_bytevectors_of_all_sizes(size: int) -> None:
     for octets in (rng.randbytes(size), bytes(size), b"\xff" * size, b"\x0a" * size, bytes(rng.choices([9, 10, 99, 100], k=size))):
         text = write_bytevector(octets)
         assert text == ("#u8(" + " ".join(map(str, octets)) + ")").encode()
-        assert read_bytevector(text, 4, len(text) - 1) == octets
+        assert read_bytevector(text, 4, len(text) - 1, 0) == (octets, 0)
 
 
 @pytest.mark.parametrize("word", ["256", "00", "01", "1000", "999", "-1", "a", "1;", "1.0", "+7", "#x7", "", " ", "\t", "\v", "é", "\0"])
@@ -126,7 +128,7 @@ def test_arrays_take_canonical_text_and_nothing_else(word: str, place: int) -> N
     if b"\v" in text:
         expected = None
     try:
-        got: bytes | None = read_bytevector(b"#u8(" + text + b")", 4, 4 + len(text))
+        got: bytes | None = read_bytevector(b"#u8(" + text + b")", 4, 4 + len(text), 1)[0]
     except SexpError:
         got = None
     assert got == expected
@@ -138,10 +140,14 @@ def test_the_array_way_is_taken() -> None:
         assert bytevector._canonical(text) is None
 
 
-def test_what_is_remembered_is_bounded() -> None:
-    before = len(bytevector._BYTE.__self__)  # type: ignore[attr-defined]
-    for zeros in range(90):
-        text = b" ".join([b"0" * zeros + b"%d" % byte for byte in range(256)])
-        assert read_bytevector(b"#u8(" + text + b")", 4, 4 + len(text)) == bytes(range(256))
-    assert before < 10_000
-    assert len(bytevector._BYTE.__self__) < 10_000  # type: ignore[attr-defined]
+@pytest.mark.parametrize("word", [b"+5", b"005", b"#b101", b"10/2", b"#e5"])
+def test_bytes_in_an_unusual_spelling_count_as_data(word: bytes) -> None:
+    """So they cost no more than as many data do, in one bytevector or in many."""
+    for head, unit, tail in ((b"#u8(", word + b" ", b"5)"), (b"#(", b"#u8(" + (word + b" ") * 49 + b"5) ", b"#t)")):
+        each = unit.count(word) + unit.count(b"#u8(")  # as data
+        fitting = (MAX_DATA - head.count(b"#(") - 1) // each
+        assert loads(head + unit * fitting + tail)
+        with pytest.raises(SexpError, match=r"unusual|20,000 data"):
+            loads(head + unit * (fitting + 1) + tail)
+    usual = b"#u8(" + b"#x05 5 " * 142_000 + b"5)"
+    assert loads(usual) == b"\5" * 284_001

@@ -273,6 +273,7 @@ HOSTILE: dict[str, bytes] = {
     "other bytes": b"#u8(" + b"+1\n" * 333_000 + b"1)",
     "all other bytes": b"#u8(" + b" ".join([b"0" * (i // 256 % 90) + b"%d" % (i % 256) for i in range(21_000)]) + b")",
     "not quite bytes": b"#u8(" + b"+1 " * 333_000 + b"256)",
+    "bytes spelled in many ways": b"#u8(" + b" ".join([b"%d/%d" % (i % 256 * (i // 256 + 1), i // 256 + 1) for i in range(100_000)]) + b")",
     "blank bytes": b"#u8(" + b"\n" * 999_995 + b")",
     "small bytevectors": b"#(" + (b"#u8(" + b"+1 " * 14 + b") ") * 19_990 + b")",
     "contacts": b"#(peer " + b'("" 0) ' * 142_000 + b'("" 0))',
