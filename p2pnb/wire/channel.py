@@ -18,6 +18,7 @@ frame are kept.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 from p2pnb.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
@@ -26,8 +27,9 @@ from p2pnb.spec import MAX_HANDSHAKE_MESSAGE, MAX_RECORD, MIN_RECORD, PROLOGUE
 from p2pnb.uid import short
 from p2pnb.wire.framing import Deframer, frame
 from p2pnb.wire.messages import Hello, hello_datum, parse_hello
-from p2pnb.wire.noise import KEY, TAG, Cipher, Handshake, HandshakeError, KeyPair, StaticKey, uid_of
+from p2pnb.wire.noise import KEY, Cipher, Handshake, HandshakeError, KeyPair, StaticKey, uid_of
 from p2pnb.wire.sexp import dumps, loads
+from p2pnb.wire.sodium import TAG
 
 Result = TypeVar("Result")
 
@@ -75,7 +77,7 @@ class NoiseChannel(Secret):
         self.port = 0
         self.established = False
         self._handshake: Handshake | None = Handshake(initiator, static, PROLOGUE + network.encode(), ephemeral)
-        self._hello = dumps(hello_datum(Hello(static.uid, listen_port)))
+        self._hello = _written_hello(static.uid, listen_port)
         self._sealing: Cipher | None = None
         self._opening: Cipher | None = None
         self._buffer = bytearray()  # an unfinished handshake message or record, with its length
@@ -179,7 +181,7 @@ class NoiseChannel(Secret):
             return _with_length(handshake.write(self._hello))
         if handshake.remote_static == handshake.static.public:
             raise HandshakeError("it has our own static key", "own-key")
-        hello, _ = _or_not_a_peer(_read_hello, payload)
+        hello, _ = _or_not_a_peer(_recall_hello, payload)
         if hello.uid != uid_of(handshake.remote_static):
             raise HandshakeError("its uid is not the hash of its static key", "wrong-uid")
         reply = _with_length(handshake.write(self._hello)) if handshake.initiator else b""
@@ -276,10 +278,18 @@ def _with_length(message: bytes) -> bytes:
     return len(message).to_bytes(LENGTH, "big") + message
 
 
+@lru_cache(maxsize=1_024)
+def _written_hello(uid: int, listen_port: int) -> bytes:
+    return dumps(hello_datum(Hello(uid, listen_port)))
+
+
 def _read_hello(text: bytes) -> tuple[Hello, tuple[Any, ...]]:
     """The greeting in `text`, and whatever follows its fourth element."""
     datum = loads(text)
     return parse_hello(datum), datum[4:]
+
+
+_recall_hello = lru_cache(maxsize=1_024)(_read_hello)  # a peer greets each of its neighbours with the same few bytes
 
 
 def _or_not_a_peer(step: Callable[[bytes], Result], data: bytes) -> Result:
