@@ -23,6 +23,7 @@ who was never asked, a second reply, asking again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from p2pnb import spec
@@ -39,6 +40,8 @@ REFUTED = "refuted"
 DROPPED = "dropped"
 MOOT = "moot"
 UNNAMED = "unnamed"  # before anybody named it
+
+_INDULGENCE = 3.0  # a referrer is believed as long as its hints are a third as often true as those of our own table
 
 TRANSITIONS: dict[tuple[str, str], str] = {
     # a state, an event: the next state
@@ -98,7 +101,7 @@ class Referrer:
         elif state == REFUTED:
             self.charges += 1
         else:
-            hint.referrers.append(self)
+            hint.referrers += (self,)
             if state in {IN_FLIGHT, SLOW}:
                 self.open += 1
                 self.late += state == SLOW
@@ -108,20 +111,28 @@ class Referrer:
         """How likely its next hint is true, judged by those tried: Laplace's (proven + 1) / (tried + 2)."""
         return (self.proven + 1) / (self.proven + self.charges + self.late + 2)
 
+    def is_believed(self, table: Referrer) -> bool:
+        """Whether its hints are worth a dial: fewer than `spec.MAX_CHARGES` were refuted, or no more than is usual.
+
+        What is usual, our own `table` shows: after half of a network has died, honest peers name the dead in good faith, but
+        then half of our own contacts are dead as well.
+        """
+        return self.charges < spec.MAX_CHARGES or self.trust >= table.trust / _INDULGENCE
+
 
 class Candidate:
     """One contact that a lookup may ask, and who named it."""
 
     __slots__ = ("asked_at", "contact", "hop", "last_referrer", "rank", "referrers", "rivals", "state")
 
-    def __init__(self, contact: Contact, rank: int, rivals: list[Candidate], hop: int) -> None:
+    def __init__(self, contact: Contact, rank: int, hop: int) -> None:
         self.contact = contact
         self.rank = rank  # twice the distance to the target, and 1 more where the uid is not known: the order of asking
-        self.rivals = rivals  # all candidates of the same uid, this one too: one for each address it is said to have
+        self.rivals: Sequence[Candidate] = ()  # where its uid is said to have several addresses: all candidates of that uid
         self.hop = hop
         self.state = UNNAMED
         self.asked_at = 0.0
-        self.referrers: list[Referrer] = []
+        self.referrers: tuple[Referrer, ...] = ()
         self.last_referrer: Referrer | None = None
 
     def after(self, event: str) -> str:
@@ -132,9 +143,14 @@ class Candidate:
             raise LocalProtocolError(f"{self.contact} is {self.state}: it cannot be {event}") from None
 
     @property
+    def all_of_its_uid(self) -> Sequence[Candidate]:
+        """This one, and whoever is said to be the same peer at another address."""
+        return self.rivals or (self,)
+
+    @property
     def waits(self) -> bool:
         """Whether another address of the same uid is being tried."""
-        return len(self.rivals) > 1 and any(rival.state == IN_FLIGHT for rival in self.rivals)
+        return bool(self.rivals) and any(rival.state == IN_FLIGHT for rival in self.rivals)
 
     @property
     def load(self) -> int:
@@ -158,3 +174,11 @@ class Candidate:
     def trust(self) -> float:
         """The trust in the best of its referrers."""
         return max([referrer.trust for referrer in self.referrers])
+
+
+def at_address(rivals: Sequence[Candidate], contact: Contact) -> Candidate | None:
+    """The one of `rivals` that has the address of `contact`."""
+    for candidate in rivals:
+        if candidate.contact is contact or candidate.contact.address == contact.address:
+            return candidate
+    return None

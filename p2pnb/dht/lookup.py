@@ -33,7 +33,7 @@ from itertools import islice
 from operator import attrgetter
 
 from p2pnb import address, spec
-from p2pnb.dht.candidate import ANSWERED, DROPPED, IN_FLIGHT, MOOT, SLOW, UNNAMED, UNTRIED, Candidate, Event, Referrer
+from p2pnb.dht.candidate import ANSWERED, DROPPED, IN_FLIGHT, MOOT, SLOW, UNNAMED, UNTRIED, Candidate, Event, Referrer, at_address
 from p2pnb.errors import LocalProtocolError
 from p2pnb.uid import BITS
 from p2pnb.wire.contact import Contact
@@ -41,16 +41,12 @@ from p2pnb.wire.contact import contact as contact_of
 
 _rank_of = attrgetter("rank")
 _FARTHEST = 1 << BITS
-_INDULGENCE = 3.0  # a referrer is believed as long as its hints are a third as often true as those of our own table
-
-
-def _nobody_is_linked(_uid: int) -> bool:
-    return False
 
 
 class Lookup:
     """Looks for the `want` peers nearest to `target` on behalf of the peer `own`, starting from `seeds`, whose uids are proven.
 
+    Of the seeds the `want` nearest are considered first, the others from the first reply or failure on: many a record comes with it.
     `alpha`: how many are asked at a time. `patience`: seconds. `is_linked` says whether a link to a uid is open, so that asking it
     takes no dial; `prefer_linked`: of the `want` nearest, those that take no dial are asked first, for any of them may have what is
     looked for. `own_address` is never dialled.
@@ -68,7 +64,7 @@ class Lookup:
         now: float,
         alpha: int = spec.ALPHA,
         patience: float = 1.0,
-        is_linked: Callable[[int], bool] = _nobody_is_linked,
+        is_linked: Callable[[int], bool] = lambda _uid: False,
         prefer_linked: bool = False,
         own_address: tuple[str, int] | None = None,
     ) -> None:
@@ -87,15 +83,16 @@ class Lookup:
         self._is_linked = is_linked
         self._prefer_linked = prefer_linked
         self._own_address = own_address
-        self._by_uid: dict[int, list[Candidate]] = {}  # several where a uid is said to have several addresses
-        self._by_address: dict[tuple[str, int], list[Candidate]] = {}  # the one whose uid was not known when it was named
+        self._by_uid: dict[int, Candidate] = {}  # one of those that a uid is said to have addresses of
+        self._by_address: dict[tuple[str, int], Candidate] = {}  # whose uid was not known when it was named
         self._order: list[Candidate] = []  # untried, in flight, slow and answered ones, nearest first
         self._flying: list[Candidate] = []  # in flight, the one asked first in front
         self._slow = 0
         self._found: Candidate | None = None
         self._dials_by_host: dict[str, int] = {}
         self._table = Referrer(None)  # who named the seeds
-        self._name(seeds, self._table, None, now)
+        self._rest = sorted(seeds, key=lambda seed: (seed.uid or 0) ^ target)  # seeds not considered yet
+        self._name_rest(now, max(want, alpha))
         self._settle()
 
     # --- what to do -----------------------------------------------------------------------------------------------------
@@ -118,6 +115,9 @@ class Lookup:
                 self.rpcs += 1
                 return candidate.contact
             self._drop(candidate, now)
+        if self._rest:
+            self._name_rest(now)
+            return self.next(now)
         self._settle()
         return None
 
@@ -134,6 +134,7 @@ class Lookup:
         if self.finished:
             return
         candidate = self._asked(contact)
+        self._name_rest(now)
         if self._answer(candidate, "replied", now):
             self._name(islice(hints, spec.MAX_CONTACTS), Referrer(candidate.contact.uid), candidate, now)
             self._settle()
@@ -151,6 +152,7 @@ class Lookup:
         if self.finished:
             return
         candidate = self._asked(contact)
+        self._name_rest(now)
         before = self._move(candidate, "refuted" if dialled else "failed", now)
         if before == MOOT:
             return
@@ -171,7 +173,8 @@ class Lookup:
             return False
         if candidate.contact.uid is not None:
             raise LocalProtocolError(f"{contact} was asked as the uid it has; if it is another, the dial has failed")
-        rivals = self._by_uid.setdefault(uid, [])
+        known = self._by_uid.get(uid)
+        rivals = [] if known is None else list(known.all_of_its_uid)
         if uid == self.own or any(rival.state in {IN_FLIGHT, SLOW, ANSWERED} for rival in rivals):
             self._outdo(candidate, now)
             self._settle()
@@ -179,10 +182,11 @@ class Lookup:
         for rival in rivals:
             if rival.state == UNTRIED and rival.contact.address == contact.address:
                 self._drop(rival, now)
-        rivals.insert(0, candidate)
+        self._by_uid[uid] = candidate
         self._order.remove(candidate)
         candidate.contact = contact_of(contact.ip, contact.port, uid)
-        candidate.rivals = rivals
+        for each in (candidate, *rivals) if rivals else ():
+            each.rivals = (candidate, *rivals)
         candidate.rank = (uid ^ self.target) << 1
         insort(self._order, candidate, key=_rank_of)
         return True
@@ -208,27 +212,39 @@ class Lookup:
 
     def _name(self, hints: Iterable[Contact], referrer: Referrer, source: Candidate | None, now: float) -> None:
         """Takes note of `hints`, all named by `referrer`: `source` in its reply, or our own table where that is None."""
-        named = [candidate for hint in hints if (candidate := self._candidate(hint, source)) is not None]
-        for candidate in named:
-            referrer.refer(candidate)
-        if self._believes(referrer):
+        by_uid = self._by_uid
+        named: list[Candidate] = []
+        for hint in hints:
+            candidate = by_uid.get(hint.uid) if hint.uid is not None else None
+            if candidate is None or candidate.contact is not hint or candidate.rivals or candidate.state == DROPPED:
+                candidate = self._candidate(hint, source)
+            if candidate is not None:
+                named.append(candidate)
+                referrer.refer(candidate)
+        if referrer.is_believed(self._table):
             for candidate in named:
                 if candidate.state in {UNNAMED, DROPPED}:
                     self._move(candidate, "named", now)
                     insort(self._order, candidate, key=_rank_of)
 
+    def _name_rest(self, now: float, n: int | None = None) -> None:
+        """Takes note of the next `n` seeds, or of all that are left."""
+        if self._rest:
+            seeds, self._rest = self._rest[:n], [] if n is None else self._rest[n:]
+            self._name(seeds, self._table, None, now)
+
     def _candidate(self, hint: Contact, source: Candidate | None) -> Candidate | None:
         """The candidate that `hint` names, old or new; None if it is of no use."""
-        rivals = self._by_address.get(hint.address) if hint.uid is None else self._by_uid.get(hint.uid)
-        if rivals:
-            candidate = _at_address(rivals, hint)
+        known = self._by_address.get(hint.address) if hint.uid is None else self._by_uid.get(hint.uid)
+        if known is not None:
+            candidate = at_address(known.all_of_its_uid, hint)
             if candidate is not None and candidate.state != DROPPED:
                 return candidate
-            if any(rival.state == ANSWERED for rival in rivals):
+            if any(rival.state == ANSWERED for rival in known.all_of_its_uid):
                 return None
             if candidate is not None:
                 return candidate
-        return self._enter(hint, rivals or [], source) if self._is_acceptable(hint, source) else None
+        return self._enter(hint, known, source) if self._is_acceptable(hint, source) else None
 
     def _is_acceptable(self, hint: Contact, source: Candidate | None) -> bool:
         if hint.uid == self.own or hint.address == self._own_address:
@@ -237,31 +253,27 @@ class Lookup:
             return True
         return address.is_dialable(hint.ip, hint.port) and address.may_tell(hint.ip, source.contact.ip)
 
-    def _enter(self, hint: Contact, rivals: list[Candidate], source: Candidate | None) -> Candidate:
-        if hint.uid is not None:
-            rank = (hint.uid ^ self.target) << 1
-            self._by_uid[hint.uid] = rivals
-        else:  # assumed to be as near as whoever named it
-            rank = (_FARTHEST << 1 if source is None else source.rank) | 1
-            self._by_address[hint.address] = rivals
-        candidate = Candidate(hint, rank, rivals, hop=1 if source is None else source.hop + 1)
-        rivals.append(candidate)
+    def _enter(self, hint: Contact, known: Candidate | None, source: Candidate | None) -> Candidate:
+        """A new candidate; `known` is one of the same uid at another address."""
+        near = _FARTHEST << 1 if source is None else source.rank  # without a uid it is assumed to be as near as whoever named it
+        rank = near | 1 if hint.uid is None else (hint.uid ^ self.target) << 1
+        candidate = Candidate(hint, rank, hop=1 if source is None else source.hop + 1)
+        if known is not None:
+            rivals = (*known.all_of_its_uid, candidate)
+            for each in rivals:
+                each.rivals = rivals
+        elif hint.uid is not None:
+            self._by_uid[hint.uid] = candidate
+        else:
+            self._by_address[hint.address] = candidate
         return candidate
-
-    def _believes(self, referrer: Referrer) -> bool:
-        """Whether hints of `referrer` are worth a dial: fewer than `spec.MAX_CHARGES` were refuted, or no more than is usual.
-
-        What is usual, our own table shows: after half of a network has died, honest peers name the dead in good faith, but
-        then half of our own contacts are dead as well.
-        """
-        return referrer.charges < spec.MAX_CHARGES or referrer.trust >= self._table.trust / _INDULGENCE
 
     def _charge(self, referrer: Referrer, now: float) -> None:
         """Charges `referrer` with a refuted hint; once it is not believed any more, drops what nobody else has named."""
         referrer.charges += 1
-        if not self._believes(referrer):
+        if not referrer.is_believed(self._table):
             for hint in [each for each in self._order if each.state == UNTRIED and referrer in each.referrers]:
-                if not any(self._believes(other) for other in hint.referrers):
+                if not any(other.is_believed(self._table) for other in hint.referrers):
                     self._drop(hint, now)
 
     # --- choosing and ending --------------------------------------------------------------------------------------------
@@ -312,6 +324,7 @@ class Lookup:
 
     def _lose_patience(self, now: float) -> None:
         while self._flying and not self.finished and now >= self._flying[0].asked_at + self.patience:
+            self._name_rest(now)
             candidate = self._flying.pop(0)
             self._move(candidate, "slow", now)
             self._slow += 1
@@ -335,8 +348,10 @@ class Lookup:
     # --- moving ---------------------------------------------------------------------------------------------------------
 
     def _asked(self, contact: Contact) -> Candidate:
-        rivals = self._by_uid.get(contact.uid, []) if contact.uid is not None else []
-        candidate = _at_address(rivals or self._by_address.get(contact.address, []), contact)
+        known = self._by_uid.get(contact.uid) if contact.uid is not None else None
+        if known is None:
+            known = self._by_address.get(contact.address)
+        candidate = None if known is None else at_address(known.all_of_its_uid, contact)
         if candidate is None:
             raise LocalProtocolError(f"{contact} was never named: it cannot have been asked")
         return candidate
@@ -382,11 +397,3 @@ class Lookup:
         for referrer in candidate.referrers:
             referrer.open -= 1
             referrer.late -= slow
-
-
-def _at_address(rivals: list[Candidate], contact: Contact) -> Candidate | None:
-    """The one of `rivals` that has the address of `contact`."""
-    for candidate in rivals:
-        if candidate.contact is contact or candidate.contact.address == contact.address:
-            return candidate
-    return None
