@@ -10,7 +10,7 @@ import asyncio
 import operator
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from p2pnb import spec
 from p2pnb.cluster import cells, lan, progress
@@ -27,6 +27,9 @@ from p2pnb.errors import ClusterClosed
 from p2pnb.peer.identity import Identity
 from p2pnb.uid import Key, as_key, short
 from p2pnb.views.trie import RECORD
+
+if TYPE_CHECKING:
+    from p2pnb.views.widgets.map import Map
 
 T = TypeVar("T")
 
@@ -203,6 +206,18 @@ class Cluster(Breaking, Shown):
         self._check_open()
         log = self._network.log
         return Watch(lambda causes: self._home.call(log.rows, causes), self._watches, log.words if words else None)
+
+    def map(self, *, key: bytes | str | None = None, pace: float = 2.0) -> Map:
+        """All nodes as a live picture, the binary trie of their uids: look, click, kill, restart, add, cut off, mend.
+
+        Each call is replayed over `pace` seconds (0: not at all), since on loopback it is over in milliseconds; upkeep is faint.
+        `key`: the nodes that hold its record are marked. Raises `ClusterClosed`, `ValueError`.
+        """
+        from p2pnb.cluster.maps import map_of  # noqa: PLC0415 (loads ipywidgets)
+
+        if isinstance(pace, bool) or not isinstance(pace, (int, float)) or not 0 <= pace <= 60:
+            raise ValueError(f"pace is a number of seconds of 0 to 60, not {pace!r}")
+        return map_of(self, None if key is None else as_key(key), float(pace))
 
     # --- living and ending --------------------------------------------------------------------------------------------------
 

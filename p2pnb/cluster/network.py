@@ -41,6 +41,7 @@ class Network:
         self.log = EventLog(self.position_of)
         self.carrier: Carrier | None = None if kind == "tcp" else MemoryNetwork(random.Random(self.rng.getrandbits(64)), latency, loss)
         self.walled: list[Member] = []
+        self.cut_off: list[Member] = []
 
     def position_of(self, uid: int | None) -> int | None:
         """The position of the member with this uid; None for a stranger."""
@@ -171,11 +172,12 @@ class Network:
         for member in self.walled:
             if member.endpoint is not None:
                 member.endpoint.wall(others if member in cut_off else addresses)
+        self.cut_off = list(cut_off)
         return cut_off
 
     def heal(self) -> list[Member]:
         """Ends a partition; the nodes look for those whom they had given up."""
-        healed, self.walled = [member for member in self.walled if member.alive], []
+        healed, self.walled, self.cut_off = [member for member in self.walled if member.alive], [], []
         for member in healed:
             if member.endpoint is not None:
                 member.endpoint.unwall()

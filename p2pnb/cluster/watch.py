@@ -6,6 +6,7 @@ A node logs a request when it is over, with the call that caused it, so one log 
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -36,6 +37,16 @@ class EventLog:
             self._in_words.append(event.words)
             if len(self._in_words) > KEPT_IN_WORDS:
                 self._in_words.popleft().clear()
+
+    def since(self, last: Event | None) -> list[dict[str, Any]]:
+        """The requests that were logged after `last`, which was the log's last event once; None: all."""
+        new = list(itertools.takewhile(lambda event: event is not last, reversed(self.events)))
+        return [self._row(event) for event in reversed(new)]
+
+    @property
+    def last(self) -> Event | None:
+        """The event that was logged last."""
+        return self.events[-1] if self.events else None
 
     def rows(self, causes: Iterable[str] | None = None) -> list[dict[str, Any]]:
         """Plain rows, of these causes or of all; times in seconds since the launch."""

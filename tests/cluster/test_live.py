@@ -61,6 +61,49 @@ def test_the_table_follows_its_node() -> None:
     on(test, network="memory")
 
 
+@pytest.mark.parametrize("network", ["tcp", "memory", "virtual"])
+def test_clicks_on_the_map_reach_the_cluster(network: str) -> None:
+    async def test(cluster: Cluster) -> None:
+        key = await cluster[0].set(b"hello")
+        view, replayed = cluster.map(key=key), []
+        view.send = lambda content, buffers=None: replayed.append(content)
+        view._ipython_display_()
+        assert view.state["holders"] == 5
+
+        def click(**news: Any) -> None:
+            view._handle_custom_msg(news, [])
+
+        click(do="kill", nodes=[3])
+        await until(lambda: view.state, lambda state: state["alive"] == 11)
+        assert not cluster[3].alive
+        click(do="restart", nodes=[3])
+        await until(lambda: view.state, lambda state: state["alive"] == 12)
+        click(do="add", n=2)
+        await until(lambda: view.ground, lambda ground: ground["n"] == 14)
+        click(do="partition", fraction=0.5)
+        await until(lambda: view.state, lambda state: state["cut"] == 7)
+        click(do="heal")
+        await until(lambda: view.state, lambda state: state["cut"] == 0)
+        click(do="kill", fraction=7)
+        await until(lambda: view.said, lambda said: said.startswith("a fraction is a number"))
+        await next(node for node in cluster if node not in cluster.holders(key)).ref(key)
+        await until(lambda: [each["replay"]["cause"] for each in replayed if "replay" in each], lambda causes: "ref" in str(causes))
+        click(do="close")
+        await until(lambda: cluster._closed, bool)
+
+    on(test, network=network)
+
+
+def test_a_map_refuses_what_makes_no_sense() -> None:
+    async def test(cluster: Cluster) -> None:
+        with pytest.raises(ValueError, match="pace is a number of seconds of 0 to 60, not -1"):
+            cluster.map(pace=-1)
+        with pytest.raises(ValueError, match="a key as text is 64 hex digits"):
+            cluster.map(key="cats")
+
+    on(test, n=2, network="memory")
+
+
 def test_fifty_displays_and_closes_leave_the_thread_as_it_was() -> None:
     async def test(cluster: Cluster) -> None:
         cluster[0].table().close()  # what is loaded once

@@ -15,9 +15,9 @@ const STYLE = `${THEME}
 .p2p-live header{display:flex;flex-wrap:wrap;align-items:baseline;gap:2px 12px}
 .p2p-live header b{font-size:1.15em;font-weight:600}
 .p2p-live .p2p-status{color:var(--p2p-soft);font-variant-numeric:tabular-nums}
-.p2p-live .p2p-tools{display:flex;flex-wrap:wrap;align-items:center;gap:6px;margin:8px 0 4px}
+.p2p-live .p2p-tools{display:flex;flex-wrap:wrap;align-items:center;gap:6px 20px;margin:8px 0 6px}
+.p2p-live .p2p-tools>span{display:inline-flex;flex-wrap:wrap;align-items:center;gap:6px}
 .p2p-live .p2p-tools:empty{display:none}
-.p2p-live .p2p-gap{flex:0 0 1px;align-self:stretch;margin:3px 4px;background:var(--p2p-faint)}
 .p2p-live button,.p2p-live input,.p2p-live select{font:inherit;color:inherit;background:transparent;border:1px solid var(--p2p-line);border-radius:4px;
   padding:1px 9px;min-height:calc(26px*var(--p2p-scale,1));margin:0}
 .p2p-live button{cursor:pointer;white-space:nowrap}
@@ -81,13 +81,15 @@ function mark(ctx, shape, x, y, r, colour, paper = null) {
   } else ctx.fill();
 }
 
-function legend(entries) {  // of [shape, colour, meaning]
+function legend(entries) {  // of [shape, colour, meaning]; a plain string stands before those that follow
   const drawn = { disc: '<circle cx="7" cy="7" r="4.5" fill="C"/>', ring: '<circle cx="7" cy="7" r="4" fill="none" stroke="C" stroke-width="1.8"/>',
     square: '<rect x="2.5" y="2.5" width="9" height="9" rx="1" fill="C"/>', box: '<rect x="3" y="3" width="8" height="8" rx="1" fill="none" stroke="C" stroke-width="1.5"/>',
     cross: '<path d="M3 3l8 8M11 3l-8 8" stroke="C" stroke-width="2" fill="none"/>', line: '<path d="M0 7h14" stroke="C" stroke-width="2" fill="none"/>',
     dash: '<path d="M0 7h14" stroke="C" stroke-width="2" stroke-dasharray="4 2" fill="none"/>' };
   const node = make("div", { class: "p2p-legend" });
-  for (const [shape, colour, meaning] of entries) {
+  for (const each of entries) {
+    if (typeof each === "string") { node.append(make("span", { text: each })); continue; }
+    const [shape, colour, meaning] = each;
     const points = CORNERS[shape] && CORNERS[shape].map(([x, y]) => `${7 + 4.5 * x},${7 + 4.5 * y}`).join(" ");
     const inner = points ? `<polygon points="${points}" fill="C"/>` : drawn[shape];
     const entry = make("span", { text: meaning });
@@ -119,13 +121,14 @@ class Ui {
     this.scale = model.get("scale") || 1;
     this.root.style.setProperty("--p2p-scale", this.scale);
     el.append(this.root);
-    this.theme = {};
+    this.theme = { paper: "#fff", ink: "#1f2328", soft: "#59636e", line: "#b6bdc6", faint: "#dde1e6", dark: false, font: "sans-serif", mono: "monospace" };
     this.retheme();
     this.watch();
   }
 
   // --- the theme: what the style sheet says, as colours that a canvas understands; read again when it changes
   retheme() {
+    if (!this.root.isConnected) return;  // nothing has a style yet; it will when it appears
     const probe = make("span");
     this.root.append(probe);
     for (const name of ["paper", "ink", "soft", "line", "faint"]) {
@@ -197,20 +200,25 @@ class Ui {
     return made;
   }
 
-  button(text, title, press) {
-    const node = make("button", { type: "button", text, title });
-    node.addEventListener("click", press);
-    this.tools.append(node);
+  group() { this.tools.append(this.tool = make("span")); }  // what follows in the toolbar belongs together
+
+  add(node) {  // to the toolbar
+    if (!this.tool) this.group();
+    this.tool.append(node);
     return node;
   }
 
-  gap() { this.tools.append(make("span", { class: "p2p-gap" })); }
+  button(text, title, press) {
+    const node = make("button", { type: "button", text, title });
+    node.addEventListener("click", press);
+    return this.add(node);
+  }
 
   field(label, attributes, change) {  // an input with a label; change(value) on Enter and on leaving it
     const node = make("input", attributes);
     node.addEventListener("keydown", (event) => event.stopPropagation());  // Lab has shortcuts for single letters
     node.addEventListener("change", () => change(node.value));
-    this.tools.append(make("label", {}, label, node));
+    this.add(make("label", {}, label, node));
     return node;
   }
 

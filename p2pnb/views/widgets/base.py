@@ -143,7 +143,7 @@ class Live(anywidget.AnyWidget):
         self._displays: list[str] = []
         self._seen: Hashable = object()
         self._wanted = False
-        super().__init__(title=title, state=self.look(), beats=stage is not None, **traits)
+        super().__init__(title=title, state=self.look(), beats=stage is not None, scale=svg.look().scale, **traits)
         self.on_msg(self._on_message)
         if stage is not None:
             stage.made.add(self)
