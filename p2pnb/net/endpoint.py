@@ -23,14 +23,15 @@ from typing import Any
 
 from p2pnb import spec
 from p2pnb.address import is_dialable
-from p2pnb.errors import PeerUnreachable
+from p2pnb.errors import PeerUnreachable, ProtocolError
 from p2pnb.net import reasons
 from p2pnb.net.carrier import Address, Carrier, Listener
 from p2pnb.net.contract import Lost, Received
+from p2pnb.net.held import Held
 from p2pnb.net.link import Link
 from p2pnb.uid import short
 from p2pnb.wire.channel import Channel, NoiseChannel, PlainChannel
-from p2pnb.wire.messages import is_request
+from p2pnb.wire.messages import is_request, parse_request
 from p2pnb.wire.noise import StaticKey
 from p2pnb.wire.sexp import dumps
 
@@ -106,6 +107,7 @@ class Endpoint:
         self.carrier.attach()
         self.loop = self.carrier.loop
         self.now = self.loop.time
+        self.held = Held(self.now)
         for port in self._ports:
             try:
                 self._listener = self.carrier.listen(self._accept, self.ip, port)
@@ -132,7 +134,7 @@ class Endpoint:
                 if type(item) is Received:
                     link: Link = item.link
                     if (link.crowded or link.parking) and is_request(item.payload):
-                        link.park(item)
+                        self._park(link, item)
                         continue
                     link.queued -= item.size
                 return item
@@ -145,6 +147,15 @@ class Endpoint:
                 await self._waiter
             finally:
                 self._waiter = None
+
+    def _park(self, link: Link, item: Received) -> None:
+        """Keeps a request for later. What is none may be far larger than its text, and is not kept."""
+        try:
+            parse_request(item.payload)
+        except ProtocolError:
+            link.fail("protocol")
+        else:
+            link.park(item)
 
     def send(
         self, ip: str, port: int, payload: Any, *, uid: int | None = None, link: Link | None = None
@@ -281,6 +292,7 @@ class Endpoint:
     def ended(self, link: Link, opened: bool, detail: str) -> None:
         """A link ended: the peer hears of its loss, or, if it never was `opened`, its dial fails."""
         self.counters[link.reason] += 1
+        self.held.forget(link)
         if link.uid is not None and self._by_uid.get(link.uid) is link:
             del self._by_uid[link.uid]
         if opened:

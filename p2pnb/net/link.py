@@ -38,6 +38,7 @@ log = logging.getLogger("p2pnb.net")
 OPENING, OPEN, RETIRED, CLOSED = range(4)
 FAREWELL = 1.0  # seconds that a retired link is kept for what is already on its way
 LONG_FAREWELL = 2 * spec.REQUEST_TIMEOUT  # seconds after which it ends even if somebody keeps it busy
+SLOW_MESSAGE = 2 * spec.REQUEST_TIMEOUT  # seconds within which a message that began must be whole: its asker has given up long before
 
 
 class Link(Accounts):
@@ -45,6 +46,7 @@ class Link(Accounts):
 
     __slots__ = (
         "_backlog",
+        "_begun",
         "_channel",
         "_due",
         "_endpoint",
@@ -79,6 +81,7 @@ class Link(Accounts):
         self._due = 0.0  # when the sweep looks at it next; 0: not at all
         self._finished = False  # whether the other end finished while big messages still wait for their turn
         self._backlog: deque[bytes] | None = None  # texts received, from the first big one on
+        self._begun = 0.0  # when the message began of which a part is here; 0: there is none
 
     def __repr__(self) -> str:
         word = ("opening", "open", "retired", "closed")[self._state]
@@ -107,6 +110,16 @@ class Link(Accounts):
         return OPEN <= self._state <= RETIRED and self.quiet
 
     @property
+    def held(self) -> int:
+        """Bytes that wait on it: to leave, to be taken by the peer, or for the rest of their message."""
+        return self.leaving + self.queued + self._channel.held
+
+    @property
+    def held_since(self) -> float:
+        """When the oldest of them may have begun to wait."""
+        return min(self._mark_at if self._mark >= 0 else self._endpoint.now(), self._begun or self._endpoint.now())
+
+    @property
     def age(self) -> float:
         """Seconds since it was opened (or retired)."""
         return self._endpoint.now() - self._since
@@ -132,6 +145,8 @@ class Link(Accounts):
             self._endpoint.carrier.turns.add(self._send_big)
         else:
             self._write(self._channel.seal(text))
+        if self._mark >= 0 or self._outbox:
+            self._endpoint.held.weigh(self)
 
     def _send_big(self) -> None:
         """Seals and writes the next message of the outbox, in its turn."""
@@ -169,10 +184,23 @@ class Link(Accounts):
                 self._write(answer)
             if texts:
                 self._endpoint.touch(self)
+                self._begun = 0.0
                 for text in texts:
                     self._take(text)
+            if self._channel.held:
+                self._unfinished()
         except ProtocolError as error:
             self._violated(error)
+
+    def _unfinished(self) -> None:
+        """A part of a message is here: the rest has its time."""
+        if self._state == CLOSED:
+            return
+        if not self._begun:
+            self._begun = self._endpoint.now()
+            self.look_at(self._begun + SLOW_MESSAGE)
+        if self._channel.held > BIG:
+            self._endpoint.held.weigh(self)
 
     def eof_received(self) -> None:
         """The other end finished: in order if nothing was cut off. (The transport then closes our direction, too.)"""
@@ -235,7 +263,12 @@ class Link(Accounts):
             return
         if self._count_arrived(len(text) + spec.SIZE_PREFIX):
             self.fail("incoming queue")
-        elif self._backlog is not None:
+            return
+        if self.queued > BIG:
+            self._endpoint.held.weigh(self)
+        if self._state == CLOSED:
+            return
+        if self._backlog is not None:
             self._backlog.append(text)
             self._endpoint.carrier.turns.add(self._read_big)
         elif len(text) > BIG:
@@ -292,6 +325,14 @@ class Link(Accounts):
                 self.fail("stopped reading")
                 return
             self.look_at(self._mark_at + self._endpoint.stall_timeout)
+        if self._begun and OPEN <= self._state <= RETIRED and not self.frozen:
+            if not self._channel.held:
+                self._begun = 0.0
+            elif self._begun + SLOW_MESSAGE <= soon:
+                self.fail("slow message")
+                return
+            else:
+                self.look_at(self._begun + SLOW_MESSAGE)
         if self._state == RETIRED and not self.frozen:
             if (self.idle and self._since + FAREWELL <= soon) or self._since + LONG_FAREWELL <= soon:
                 self.finish("retired")

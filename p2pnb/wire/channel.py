@@ -50,6 +50,10 @@ class Channel(Protocol):
     def records(self) -> int:
         """How many records were sealed and opened: a connection is renewed after 2^20."""
 
+    @property
+    def held(self) -> int:
+        """Bytes that arrived and wait for the rest of their message."""
+
     def start(self) -> bytes:
         """The first bytes to send; none for the end that did not dial."""
 
@@ -91,6 +95,11 @@ class NoiseChannel(Secret):
     def records(self) -> int:
         """How many records were sealed and opened."""
         return self._sealing.count + self._opening.count if self._sealing and self._opening else 0
+
+    @property
+    def held(self) -> int:
+        """Bytes that arrived and wait for the rest of their record or message."""
+        return len(self._buffer) + self._deframer.held
 
     def start(self) -> bytes:
         """The first handshake message, once, for the end that dialled; else nothing."""
@@ -210,6 +219,11 @@ class PlainChannel:
         self.established = False
         self.uid: int | None = None
         self.port = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes that arrived and wait for the rest of their message."""
+        return self._deframer.held
 
     def start(self) -> bytes:
         """Our `hello`, once, for the end that dialled; else nothing."""

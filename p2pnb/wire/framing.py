@@ -39,6 +39,11 @@ class Deframer:
         """Whether a frame has begun and is not complete: a stream that ends here was cut off."""
         return self._size > 0 or len(self._buffer) > 0
 
+    @property
+    def held(self) -> int:
+        """Bytes of a frame that is not complete."""
+        return len(self._buffer)
+
     def feed(self, data: bytes) -> list[bytes]:
         """The texts that `data` completes, in order. Raises `ProtocolError` for a size of 0 or above 1,000,000."""
         buffer = self._buffer
