@@ -205,7 +205,7 @@ class Cluster(Breaking, Shown):
         """
         self._check_open()
         log = self._network.log
-        return Watch(lambda causes: self._home.call(log.rows, causes), self._watches, log.words if words else None)
+        return Watch(lambda causes: self._home.call(log.rows, causes), self._watches, log.words if words else None, self._messages)
 
     def map(self, *, key: bytes | str | None = None, pace: float = 2.0) -> Map:
         """All nodes as a live picture, the binary trie of their uids: look, click, kill, restart, add, cut off, mend.

@@ -16,8 +16,26 @@ from p2pnb.wire.contact import Contact
 
 if TYPE_CHECKING:
     from p2pnb.cluster.node import Node
+    from p2pnb.dht.candidate import Event
+    from p2pnb.views.widgets.steps import Replay
 
 PositionOf = Callable[[int | None], int | None]
+
+
+def lookup_rows(events: Iterable[Event], position_of: PositionOf) -> list[dict[str, Any]]:
+    """The rows of `frames.lookup`, with the `address` of each contact."""
+    return [
+        {
+            "time": event.time,
+            "event": event.event,
+            "uid": event.contact.uid,
+            "peer": position_of(event.contact.uid),
+            "hop": event.hop,
+            "told_by": event.referrer,
+            "address": event.contact.address,
+        }
+        for event in events
+    ]
 
 
 class Lookup:
@@ -36,17 +54,7 @@ class Lookup:
         self.dials = lookup.dials
         self._own = lookup.own
         self._position_of = position_of
-        self._rows: list[dict[str, Any]] = [
-            {
-                "time": event.time,
-                "event": event.event,
-                "uid": event.contact.uid,
-                "peer": position_of(event.contact.uid),
-                "hop": event.hop,
-                "told_by": event.referrer,
-            }
-            for event in lookup.events
-        ]
+        self._rows = lookup_rows(lookup.events, position_of)
         times = [row["time"] for row in self._rows]
         self.duration_s: float = max(times) - min(times) if times else 0.0
         self.failed = sum(row["event"] in {"failed", "refuted"} for row in self._rows)
@@ -59,9 +67,20 @@ class Lookup:
         """The lookup over time, as SVG text."""
         return pictures.lookup(self._rows, self.target.int, own=self._own)
 
+    def animate(self) -> Replay:
+        """The lookup as it went, slowed down: play, pause, step or scrub. It needs no kernel any more.
+
+        Example: `(await node.lookup(key)).animate()`.
+        """
+        from p2pnb.views.widgets.steps import Replay  # noqa: PLC0415
+
+        return Replay(self._rows, self.target, self._own, f"{self.duration_s * 1000:.1f} ms: {self._found()}")
+
+    def _found(self) -> str:
+        return f"{len(self.nearest)} nearest found in {self.hops} hops, {self.rpcs} requests, {self.dials} dials"
+
     def __repr__(self) -> str:
-        found = f"{len(self.nearest)} nearest found"
-        return f"<lookup of {short(self.target)}: {found} in {self.hops} hops, {self.rpcs} requests, {self.dials} dials>"
+        return f"<lookup of {short(self.target)}: {self._found()}>"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         summary = {

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from p2pnb.cluster.tables import Tables
+from p2pnb.cluster.sights import Sights
 from p2pnb.views import cards
 from p2pnb.views.trie import trie
 
 
-class Shown(Tables):
+class Shown(Sights):
     """What of a `Cluster` displays it."""
 
     def _summary(self) -> dict[str, Any]:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from p2pnb.peer.report import Event, Report
 from p2pnb.views import cards, frames
 from p2pnb.views.frames import Frame
+
+if TYPE_CHECKING:
+    from p2pnb.views.widgets.sight import Messages
 
 KEPT = 50_000
 KEPT_IN_WORDS = 2_000  # of those, requests whose text is kept
@@ -27,12 +30,14 @@ class EventLog:
         self.events: deque[Event] = deque(maxlen=KEPT)
         self.words: set[str] = set()  # causes whose messages are kept in words
         self.began = 0.0
+        self.total = 0  # of all that ever were
         self._in_words: deque[list[str]] = deque()
         self._position_of = position_of
 
     def append(self, event: Event) -> None:
         """Notes a request; of those in words the oldest lose theirs, so that a forgotten watch fills no memory."""
         self.events.append(event)
+        self.total += 1
         if event.words is not None:
             self._in_words.append(event.words)
             if len(self._in_words) > KEPT_IN_WORDS:
@@ -65,7 +70,8 @@ class Watch:
     """`with cluster.watch() as watch:` — the messages that calls made inside the block caused, and no others.
 
     `watch.events()` and `watch.traffic()` are DataFrames; `len(watch)` counts the requests. They fill while calls run.
-    `words` is the log's set of causes to keep the messages of, in words, until the block ends; None to keep none.
+    `words` is the log's set of causes to keep the messages of, in words, until the block ends; None to keep none. `show` makes
+    the widget of `sequence`.
     """
 
     def __init__(
@@ -73,11 +79,13 @@ class Watch:
         read: Callable[[frozenset[str]], list[dict[str, Any]]],
         watches: set[Watch],
         words: set[str] | None = None,
+        show: Callable[[Watch], Messages] | None = None,
     ) -> None:
         self.causes: set[str] = set()
         self._read = read
         self._watches = watches
         self._words = words
+        self._show = show
 
     def __enter__(self) -> Watch:
         self._watches.add(self)
@@ -103,6 +111,15 @@ class Watch:
     def traffic(self) -> Frame:
         """One row a verb: how many, how large, how fast."""
         return frames.traffic(self.rows())
+
+    def sequence(self) -> Messages:
+        """The messages as a sequence diagram, live while calls run: lanes are nodes, time runs down, point at an arrow to read it.
+
+        Example: `with cluster.watch() as watch: await cluster[3].ref(key)`, then `watch.sequence()`.
+        """
+        if self._show is None:
+            raise RuntimeError("this watch was not made by a cluster: with cluster.watch() as watch: …")
+        return self._show(self)
 
     def __len__(self) -> int:
         return len(self.rows())

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import hashlib
 from bisect import insort
+from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from p2pnb import spec
 from p2pnb.dht.expiry import Expiries, age_at, since
@@ -27,12 +28,23 @@ from p2pnb.uid import BYTES
 from p2pnb.wire.messages import NamespaceSet, Version
 
 ENTRY_OVERHEAD = 600  # bytes of bookkeeping (measured)
+KEPT_REFUSALS = 64  # of all entries, the latest
 VERSION_BYTES = 300  # value, signature and sequence number, with their objects
 
 
 def point_of(public_key: bytes, key: int) -> int:
     """Where the entry lives in the 256-bit space: SHA-256(public key ‖ key in 32 bytes)."""
     return int.from_bytes(hashlib.sha256(public_key + key.to_bytes(BYTES, "big")).digest(), "big")
+
+
+class Refused(NamedTuple):
+    """A version that was not taken, and why, for those who want to see it; `moment` on the clock."""
+
+    public_key: bytes
+    key: int
+    version: Version
+    reason: str
+    moment: float
 
 
 class _Entry:
@@ -60,6 +72,7 @@ class NamespaceStore:
         self._entries: dict[int, _Entry] = {}
         self._of_author: dict[bytes, int] = {}  # entries a public key has here
         self._expiries: Expiries[_Entry] = Expiries()
+        self._refused: deque[Refused] = deque(maxlen=KEPT_REFUSALS)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -83,6 +96,7 @@ class NamespaceStore:
         entry = self._entries.get(point_of(public_key, key))
         if entry is not None:
             if age is None and version.sequence < entry.versions[-1].sequence:
+                self._refused.append(Refused(public_key, key, version, "older than what is here", now))
                 return False
             if version in entry.versions:  # verified when it came
                 if age is None:
@@ -90,7 +104,10 @@ class NamespaceStore:
                 return True
             if len(entry.versions) == spec.VERSIONS_KEPT and _rank(version) < _rank(entry.versions[0]):
                 return False
-        if not self._verified(public_key, key, version) or not self._has_room(entry, public_key, now, publisher, group):
+        if not self._verified(public_key, key, version):
+            self._refused.append(Refused(public_key, key, version, "its signature does not hold", now))
+            return False
+        if not self._has_room(entry, public_key, now, publisher, group):
             return False
         if entry is None:
             self._create(public_key, key, moment).versions.append(version)
@@ -154,6 +171,20 @@ class NamespaceStore:
             }
             for entry in self._entries.values()
             for each in entry.versions
+        ]
+
+    def refused(self, public_key: bytes, key: int, now: float) -> list[dict[str, Any]]:
+        """One dict a version of this entry that was refused lately: sequence, value, signature, reason, age_s; oldest first."""
+        return [
+            {
+                "sequence": each.version.sequence,
+                "value": each.version.value,
+                "signature": each.version.signature,
+                "reason": each.reason,
+                "age_s": now - each.moment,
+            }
+            for each in self._refused
+            if (each.public_key, each.key) == (public_key, key)
         ]
 
     def _verified(self, public_key: bytes, key: int, version: Version) -> bool:

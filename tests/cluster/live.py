@@ -23,3 +23,12 @@ def on(test: Callable[[Cluster], Awaitable[None]], n: int = 12, **options: Any) 
         assert not cluster.errors
 
     asyncio.run(whole())
+
+
+async def until(state: Any, wanted: Any) -> None:
+    """Waits for what the stage sends; it looks every 50 ms."""
+    for _ in range(400):
+        if wanted(state()):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(state())

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ipywidgets.widgets.widget import _instances
-from live import on
+from live import on, until
 
 from p2pnb import Cluster, key_of
 from p2pnb.cluster.background import background
@@ -34,15 +34,6 @@ def on_the_thread() -> tuple[int, int]:
     """How many timers and tasks wait on the clusters' thread."""
     loop: Any = background().loop
     return background().call(lambda: (sum(not timer.cancelled() for timer in loop._scheduled), len(asyncio.all_tasks(loop))))
-
-
-async def until(state: Any, wanted: Any) -> None:
-    """Waits for what the stage sends; it looks every 50 ms."""
-    for _ in range(400):
-        if wanted(state()):
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(state())
 
 
 def test_the_table_follows_its_node() -> None:

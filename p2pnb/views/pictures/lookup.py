@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from p2pnb.uid import BITS, common_prefix_length, short
 from p2pnb.views import svg
@@ -33,20 +33,38 @@ def lookup(rows: Iterable[Row], target: int, *, own: int | None = None, width: f
     from asking to its reply, and a thin line comes from the reply that named it. Within a bucket a nearer contact stands
     higher: the height is 256 - log2(distance). Rows without a uid have no place. `own` is the uid of whoever looks.
     """
+    return timeline(rows, target, own=own, width=width, height=height).svg
+
+
+class Timeline(NamedTuple):
+    """A lookup drawn so that it can be uncovered from left to right: in the picture's own units, time 0 is at `left`, `end` at `right`."""
+
+    svg: str
+    left: float
+    right: float
+    top: float
+    bottom: float
+    end: float  # milliseconds
+
+
+def timeline(
+    rows: Iterable[Row], target: int, *, own: int | None = None, width: float | None = None, height: float = 380.0
+) -> Timeline:
+    """As `lookup`; what happens in time is inside the group `p2p-run` of the picture."""
     width = width or svg.look().width
     everything = sorted((row for row in rows if row["uid"] is not None and row["event"] in STEPS), key=lambda row: row["time"])
     asked = {row["uid"] for row in everything if row["event"] == "asked"}
     steps = [row for row in everything if row["event"] != "named" or row["uid"] not in asked]
     seen = dict.fromkeys(STEPS[event] for event in STEPS if any(row["event"] == event for row in steps))
     entries = [*seen, *([("square", svg.GREEN, "who looks")] if own is not None else [])]
-    lower = svg.legend_height(entries, 58, width)
-    drawing = _LookupDrawing(steps, target, own, width, height, lower)
+    drawing = _LookupDrawing(steps, target, own, width, height, svg.legend_height(entries, 58, width))
     title = f"A lookup of {short(target)}: {len(asked)} contacts asked in {drawing.duration:.3g} ms"
     about = "Contacts asked over time, higher where they share more leading bits with the target; lines come from whoever named them."
     legend = svg.legend(entries, drawing.left, 18, width)
     empty = "" if steps else svg.text(drawing.left, 18, "nobody was asked", kind="soft")
-    parts = [drawing.axes(), drawing.referrals(), drawing.bars(), drawing.marks(), legend, empty]
-    return svg.picture(width, height, title, about, parts)
+    moving = svg.group([drawing.referrals(), drawing.bars(), drawing.marks()], 'class="p2p-run"')
+    drawn = svg.picture(width, height, title, about, [drawing.axes(), moving, drawing.origin(), legend, empty])
+    return Timeline(drawn, drawing.left, drawing.right, drawing.top, drawing.bottom, drawing.duration)
 
 
 class _LookupDrawing:
@@ -139,8 +157,11 @@ class _LookupDrawing:
             if row["event"] in {"replied", "found", "failed", "refuted"} and row["peer"] is not None:
                 x, y = self.at(row)
                 labels.place(x + 9, y + 4, svg.name_of(row["peer"], row["uid"]))
-        origin = "" if self.own is None else svg.mark("square", self.left, self.y(self.own), 5, svg.GREEN, f"{short(self.own)} looks")
-        return origin + "".join(parts) + "".join(labels.parts)
+        return "".join(parts) + "".join(labels.parts)
+
+    def origin(self) -> str:
+        """Whoever looks, where time begins."""
+        return "" if self.own is None else svg.mark("square", self.left, self.y(self.own), 5, svg.GREEN, f"{short(self.own)} looks")
 
 
 def _nearness(uid: int, target: int) -> float:

@@ -32,26 +32,26 @@ def namespace(nodes: Sequence[Row], rows: Iterable[Row], refused: Iterable[Row] 
                 table.setdefault((row["sequence"], bytes(row["value"]), bytes(row["signature"])), {})[row["node"]] = row
     versions = sorted({*held, *denied}, reverse=True)[:MOST_VERSIONS]
     newest = max(held, default=None)
-    left, top, line = 186.0, 76.0, 30.0
+    left, top, line = 186.0, 86.0, 30.0
     spacing = max(34.0, max((svg.width_of(svg.name_of(row["node"], row["uid"]), 12) for row in nodes), default=0) + 14)
     right = left + max(1, len(nodes)) * spacing
     there = (NEWEST, bool(held)), (OLDER, len(held) > 1), (REFUSED, bool(denied)), (ABSENT, bool(versions))
     parts = [svg.legend([kind for kind, wanted in there if wanted], 14, 18)]
     parts += [] if versions else [svg.text(14, 18, "no node has this entry", kind="soft")]
-    parts += [svg.text(14, top - 18, "sequence", kind="soft", size=11), svg.text(84, top - 18, "value", kind="soft", size=11)]
+    parts += [svg.text(14, top - 26, "sequence", kind="soft", size=11), svg.text(84, top - 26, "value", kind="soft", size=11)]
     parts += [
-        svg.text(left + (i + 0.5) * spacing, top - 18, svg.name_of(row["node"], row["uid"]), kind="bold", anchor="middle")
+        svg.text(left + (i + 0.5) * spacing, top - 26, svg.name_of(row["node"], row["uid"]), kind="bold", anchor="middle")
         for i, row in enumerate(nodes)
     ]
     if own in columns:
-        parts.append(svg.text(left + (columns[own] + 0.5) * spacing, top - 32, "writer", kind="soft", anchor="middle", size=10))
+        parts.append(svg.text(left + (columns[own] + 0.5) * spacing, top - 40, "writer", kind="soft", anchor="middle", size=10))
     for i, version in enumerate(versions):
         y = top + i * line
         parts += _version(version, held.get(version, {}), denied.get(version, {}), columns, y, left, spacing, newest)
         parts.append(_said(version, held.get(version, {}), denied.get(version, {}), newest, right + 14, y, len(nodes)))
     height = top + max(1, len(versions)) * line + 8
     about = "A line a version and a column a node, nearest first; filled circles have the version, crosses refused it."
-    return svg.picture(max(right + 250, 470), height, title or "An entry of a namespace", about, parts)
+    return svg.picture(max(right + 310, 470), height, title or "An entry of a namespace", about, parts)
 
 
 def _version(

@@ -1,0 +1,138 @@
+"""What of a cluster is watched as a live picture: the replicas of a record, a bag, a signed entry, a lookup made step by step.
+
+Each is a widget of `views.widgets`, given functions that read the cluster. They read the few nodes nearest to a key, not all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from p2pnb import spec
+from p2pnb.cluster.member import Member
+from p2pnb.cluster.node import Node
+from p2pnb.cluster.tables import Tables
+from p2pnb.cluster.watch import Watch
+from p2pnb.dht.namespaces import point_of
+from p2pnb.errors import ClusterClosed
+from p2pnb.peer.identity import Author, as_public_key
+from p2pnb.uid import Key, as_key, key_of, short
+from p2pnb.wire.messages import Bag
+
+if TYPE_CHECKING:
+    from p2pnb.views.widgets.sight import Answers, BagView, Messages, NamespaceView, Replicas
+    from p2pnb.views.widgets.steps import Stepper
+
+NEAR = 40  # living nodes around a key that are looked at
+COLUMNS = 9  # nodes that the view of an entry has room for
+
+
+class Sights(Tables):
+    """The live pictures of a `Cluster`. Each ends with `close()`, or with the cluster, and leaves its picture."""
+
+    def replicas_view(self, key: bytes | str) -> Replicas:
+        """Who holds the record at `key`, who should, and who may, live; the slider goes back through everything that happened.
+
+        A record is a value, a bag, or an entry (at its `namespace.key(name)`). Example: `cluster.replicas_view(key)`, then
+        `cluster.kill(*cluster.holders(key)[:2])`. Raises `ClusterClosed`.
+        """
+        from p2pnb.views.widgets.sight import Replicas  # noqa: PLC0415
+
+        wanted = as_key(key)
+        known: set[Member] = set()  # who held it once is looked at wherever it stands
+
+        def read() -> Any:
+            now, near = self._home.loop.time(), self._near(wanted)
+            holders = {member for member in {*known, *near} if member.peer is not None and member.peer.store.record(wanted.int, now)}
+            known.clear()
+            known.update(holders)
+            uids = {member.position: member.uid.int for member in self._network.members}
+            alive = [member.position for member in self._network.living]
+            return now - self._network.log.began, uids, alive, [member.position for member in holders]
+
+        return Replicas(wanted, lambda: self._on_thread(read), self._network.settings.replication, self._stage)
+
+    def bag_view(self, key: bytes | str) -> BagView:
+        """The bag of `key`, live: a bar for each value, a square for each publisher, and which of its replicas list it.
+
+        Tabs order it as `bag_popular`, `bag_recent` and `bag_sample` would. Example: `cluster.bag_view(key_of(b"cats"))`. Raises
+        `ClusterClosed`.
+        """
+        from p2pnb.views.widgets.sight import BagView  # noqa: PLC0415
+
+        wanted = as_key(key)
+
+        def read() -> Answers:
+            now = self._home.loop.time()
+            bags = [member.living().store.bags for member in self._near(wanted)[: spec.MERGE_PEERS]]
+            popular, recent = [each.popular(wanted.int, now) for each in bags], [each.recent(wanted.int, now) for each in bags]
+            return {
+                "popular": [Bag(entries) for entries in popular if entries is not None],
+                "recent": [Bag(entries) for entries in recent if entries is not None],
+            }
+
+        return BagView(wanted, lambda: self._on_thread(read), self._stage)
+
+    def namespace_view(self, owner: Any, name: bytes | str) -> NamespaceView:
+        """One entry of a namespace, live: its versions at the nodes nearest to it, and those that were refused, crossed out.
+
+        `owner` is an `Author` or a public key, `name` a text or a 32-byte key. Example: `cluster.namespace_view(author, "about")`.
+        Raises `TypeError` and `ValueError` for what is neither, `ClusterClosed`.
+        """
+        from p2pnb.views.widgets.sight import NamespaceView  # noqa: PLC0415
+
+        public = owner.public_key if isinstance(owner, Author) else as_public_key(owner)
+        entry = key_of(name.encode()) if isinstance(name, str) else as_key(name)
+        point = Key.from_int(point_of(public, entry.int))
+
+        def read() -> Any:
+            now = self._home.loop.time()
+            near = self._near(point)
+            having = {member: member.living().store.namespaces for member in near}
+            nodes = [
+                member
+                for rank, member in enumerate(near)
+                if rank < self._network.settings.replication or having[member].get(public, entry.int, now) is not None
+            ][:COLUMNS]
+            rows = [
+                {"node": member.position, **row}
+                for member in nodes
+                for row in having[member].rows(now)
+                if row["public_key"] == public and row["key"] == entry.int
+            ]
+            refused = [{"node": member.position, **row} for member in nodes for row in having[member].refused(public, entry.int, now)]
+            return [{"node": member.position, "uid": member.uid.int} for member in nodes], rows, refused
+
+        called = f"“{name}”" if isinstance(name, str) else short(entry)
+        return NamespaceView(f"Entry {called} of {short(public)}", lambda: self._on_thread(read), self._stage)
+
+    def lookup_stepper(self, target: bytes | str, node: Node | None = None) -> Stepper:
+        """A lookup of `target` that waits: each press of *step* asks one peer, or takes one reply. It asks the live network.
+
+        `node` looks it up; by default one that is far from the target, so that there is something to see. Example:
+        `cluster.lookup_stepper(key, node=cluster[3])`. Raises `ClusterClosed`, `NodeDown`.
+        """
+        from p2pnb.cluster.walk import Walk  # noqa: PLC0415
+        from p2pnb.views.widgets.steps import Stepper  # noqa: PLC0415
+
+        wanted = as_key(target, "the target of a lookup")
+        living = self._network.living
+        if not living:
+            raise ClusterClosed("every node was killed: await cluster.restart(cluster[0])")
+        member = max(living, key=lambda each: each.uid ^ wanted) if node is None else node._member
+        walk = self._on_thread(lambda: Walk(member.living(), wanted, self.position_of))
+        return Stepper(walk, lambda: self._start(walk.step(), "lookup_stepper"), self.position_of, self._stage)
+
+    def _messages(self, watch: Watch) -> Messages:
+        """The widget of `watch.sequence()`; of a closed cluster it is a picture that changes no more."""
+        from p2pnb.views.widgets.sight import Messages  # noqa: PLC0415
+
+        log = self._network.log
+
+        def read() -> Any:
+            return watch.rows(), {member.position: member.uid.int for member in self._network.members}
+
+        return Messages(read, lambda: (log.total, len(watch.causes)), None if self._closed else self._stage)
+
+    def _near(self, key: Key) -> list[Member]:
+        """The living nodes nearest to `key`, nearest first."""
+        return sorted(self._network.living, key=lambda member: member.uid ^ key)[:NEAR]
