@@ -85,8 +85,17 @@ class Tables(Base):
         """One row a stored version of a signed entry."""
         return frames.namespaces(self._stored("namespaces"))
 
-    def traffic(self) -> Frame:
-        """One row a verb: requests, failures, bytes, median and 95th percentile in ms (of the newest 50,000 requests)."""
+    def traffic(self, by: str = "verb") -> Frame:
+        """One row a verb: requests, failures, bytes, median and 95th percentile in ms (of the newest 50,000 requests).
+
+        With `by="peer"` one row for each node and each peer that it ever had a link to: open links, requests and bytes each way,
+        records `refused`, links that ended and why, bytes stored for it and charged to it within the hour. A stranger who never
+        proved a uid is a row by his address.
+        """
+        if by == "peer":
+            return frames.dealings(self._on_thread(self._dealings))
+        if by != "verb":
+            raise ValueError(f'traffic is by "verb" or by "peer", not {by!r}')
         return frames.traffic(self._on_thread(self._network.log.rows))
 
     def events(self) -> Frame:
@@ -101,6 +110,20 @@ class Tables(Base):
             ]
 
         return self._on_thread(read)
+
+    def _dealings(self) -> list[dict[str, Any]]:
+        now = self._home.loop.time()
+        rows: list[dict[str, Any]] = []
+        for member in self._network.living:
+            peer, endpoint = member.living(), member.endpoint
+            stored = peer.store.stored_for(now)
+            for row in endpoint.traffic() if endpoint is not None else ():
+                uid = row["uid"]
+                quota = peer.store.quota.spent(uid, now) if uid is not None else 0
+                sums = {"refused": peer.responder.refused.get(uid, 0), "stored": stored.get(uid, 0), "quota": quota}
+                peer_position = None if uid is None else self.position_of(uid)
+                rows.append({**row, **sums, "node": member.position, "peer": peer_position})
+        return rows
 
     def _holdings(self, key: int) -> list[dict[str, Any]]:
         """A row for each living node and kind of record that it has at `key`, and one with no kind for a node that has none."""

@@ -107,6 +107,10 @@ class Quota:
         self.used += size
         return True
 
+    def spent(self, publisher: int | None, now: float) -> int:
+        """Bytes that `publisher` was charged in the hour before `now`, of at most `hourly`; 0 while everybody may store."""
+        return self._publishers.spent(publisher, now)
+
     def give_back(self, size: int) -> None:
         """Counts `size` bytes no more: their record is gone. What its publisher added this hour stays counted."""
         self.used -= size

@@ -11,6 +11,7 @@ Contacts are told only to those who may know them: an address is listed to an en
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Protocol
@@ -20,6 +21,8 @@ from p2pnb.dht.deferred import Deferred
 from p2pnb.dht.store import Get, Put, key_of_request
 from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import Bag, BagAdd, Iam, NamespaceSet, Nearest, Peers, Reply, Request, Set, Stored, Value, Version, Welcome
+
+MOST_REFUSED = 1_000  # publishers whose refusals are counted one by one; those of further ones count together, under None
 
 _may_tell = lru_cache(maxsize=65_536)(address.may_tell)  # asked for each of 20 contacts a reply
 
@@ -50,6 +53,7 @@ class Responder:
         self._table = table
         self._store = store
         self._group = group
+        self.refused: Counter[int | None] = Counter()  # how often each publisher's record was not taken
 
     def answer(self, request: Request, *, uid: int | None, ip: str, port: int, now: float) -> Reply | Deferred[Reply]:
         """The reply to `request` from the peer `uid` (None: not proven) at `ip` and `port`; deferred while a store writes."""
@@ -63,15 +67,23 @@ class Responder:
         return self._nearest(key_of_request(request), uid, ip, port) if found is None else found
 
     def _put(self, request: Put, uid: int | None, ip: str, now: float) -> Reply | Deferred[Reply]:
+        taken = self._take(request, uid, ip, now)
+        return self._stored(taken, uid) if isinstance(taken, bool) else taken.map(lambda accepted: self._stored(accepted, uid))
+
+    def _stored(self, accepted: bool, uid: int | None) -> Reply:
+        if not accepted:
+            self.refused[uid if uid in self.refused or len(self.refused) < MOST_REFUSED else None] += 1
+        return Stored(accepted)
+
+    def _take(self, request: Put, uid: int | None, ip: str, now: float) -> bool | Deferred[bool]:
         key = key_of_request(request)
         if uid is None and isinstance(request, BagAdd):
-            return Stored(False)
+            return False
         if isinstance(request, Set) and len(request.value) > spec.MAX_VALUE:  # no reply could carry it
-            return Stored(False)
+            return False
         if self._table.nearer(key, self._own, now) >= spec.ACCEPTORS:
-            return Stored(False)
-        taken = self._store.put(request, key, now, publisher=uid, group=self._group(ip))
-        return Stored(taken) if isinstance(taken, bool) else taken.map(_stored)
+            return False
+        return self._store.put(request, key, now, publisher=uid, group=self._group(ip))
 
     def _nearest(self, key: int, uid: int | None, ip: str, port: int) -> Nearest:
         wanted = spec.MAX_CONTACTS + 1  # one may be the asker
@@ -93,7 +105,3 @@ def _tellable(contacts: list[Contact], uid: int | None, ip: str, port: int) -> l
     if address.scope_of(ip) == address.LOOPBACK:  # may be told everything
         return others
     return [each for each in others if _may_tell(each.ip, ip)]
-
-
-def _stored(accepted: bool) -> Reply:
-    return Stored(accepted)

@@ -14,6 +14,7 @@ import random
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from p2pnb import spec
 from p2pnb.dht.bags import BagStore
 from p2pnb.dht.deferred import Deferred
 from p2pnb.dht.namespaces import NamespaceStore, point_of
@@ -82,6 +83,16 @@ class Store:
         else:
             entries = self.bags.sample(request.key, now)
         return None if entries is None else Bag(entries)
+
+    def stored_for(self, now: float) -> dict[int | None, int]:
+        """Bytes of values, and of votes in bags, that are kept for each publisher (None: what was handed over)."""
+        sums: dict[int | None, int] = {}
+        for row in self.values.rows(now):
+            sums[row["publisher"]] = sums.get(row["publisher"], 0) + row["size"]
+        for row in self.bags.rows(now):
+            for publisher in row["publishers"]:
+                sums[publisher] = sums.get(publisher, 0) + spec.RECORD_VALUE
+        return sums
 
     def expire(self, now: float) -> int:
         """Forgets what is 24 hours old; how many values, values in bags and entries that were."""

@@ -38,14 +38,19 @@ class Accounts(asyncio.Protocol):
         "_transport",
         "_unanswered",
         "_written",
+        "bytes_in",
+        "bytes_out",
         "last_sent",
         "queued",
+        "requests_in",
+        "requests_out",
     )
 
     def __init__(self) -> None:
         self._transport: Transport | None = None
         self.last_sent = 0  # bytes of the last message
         self.queued = 0  # bytes received that the peer has not taken
+        self.requests_in = self.requests_out = self.bytes_in = self.bytes_out = 0  # ever, for the records
         self._unanswered = 0  # requests received
         self._asked: list[int] = []  # sizes of requests sent, until their replies come
         self._written = 0  # bytes given to the transport, ever
@@ -100,7 +105,9 @@ class Accounts(asyncio.Protocol):
 
     def _count_sent(self, size: int, request: bool) -> None:
         self.last_sent = size
+        self.bytes_out += size
         if request:
+            self.requests_out += 1
             self._asked.append(size)
         elif self._unanswered:
             self._unanswered -= 1
@@ -112,11 +119,13 @@ class Accounts(asyncio.Protocol):
     def _count_arrived(self, size: int) -> bool:
         """Counts a message that arrived; whether it is more than may wait for the peer."""
         self.queued += size
+        self.bytes_in += size
         return self.queued > spec.MAX_QUEUED and self.queued > spec.MAX_QUEUED + len(self._asked) * spec.MAX_MESSAGE
 
     def _count_read(self, request: bool) -> str:
         """Counts a message that was read; the word for what is wrong with it, if anything is."""
         if request:
+            self.requests_in += 1
             self._unanswered += 1
             return "unanswered requests" if self._unanswered > spec.MAX_UNANSWERED else ""
         if not self._asked:

@@ -27,6 +27,8 @@ from p2pnb.errors import PeerUnreachable, ProtocolError
 from p2pnb.net import reasons
 from p2pnb.net.carrier import Address, Carrier, Listener
 from p2pnb.net.contract import Lost, Received
+from p2pnb.net.dealings import Dealings
+from p2pnb.net.dial import Dial
 from p2pnb.net.held import Held
 from p2pnb.net.link import Link
 from p2pnb.uid import short
@@ -36,16 +38,6 @@ from p2pnb.wire.noise import StaticKey
 from p2pnb.wire.sexp import dumps
 
 STALL_TIMEOUT = 4.5  # seconds: a reader that took nothing for so long, or up to twice that, is reset
-
-
-class Dial:
-    """An attempt to reach an address, and who waits for it."""
-
-    __slots__ = ("expected", "waiting")
-
-    def __init__(self) -> None:
-        self.expected: set[int | None] = set()
-        self.waiting: list[tuple[asyncio.Future[Link], int | None]] = []
 
 
 class Endpoint:
@@ -81,6 +73,7 @@ class Endpoint:
         self.handshake_timeout = handshake_timeout
         self.stall_timeout = stall_timeout
         self.counters: Counter[str] = Counter()  # links that ended, by reason
+        self.dealings = Dealings()
         self.closed = False
         self._static = identity if isinstance(identity, StaticKey) and encryption else None
         self._ports = (list(ports) if ports is not None else [port]) if listen else []
@@ -122,6 +115,10 @@ class Endpoint:
     def links(self) -> list[Link]:
         """The links on which new requests are sent, one a uid."""
         return list(self._by_uid.values())
+
+    def traffic(self) -> list[dict[str, Any]]:
+        """One dict a peer that it ever had a link to, and an address that proved no uid; see `dealings`."""
+        return self.dealings.rows(link for link in self._links if not link.closed)
 
     # --- the contract ---------------------------------------------------------------------------------------------------
 
@@ -293,6 +290,7 @@ class Endpoint:
         """A link ended: the peer hears of its loss, or, if it never was `opened`, its dial fails."""
         self.counters[link.reason] += 1
         self.held.forget(link)
+        self.dealings.ended(link)
         if link.uid is not None and self._by_uid.get(link.uid) is link:
             del self._by_uid[link.uid]
         if opened:
@@ -382,7 +380,8 @@ class Endpoint:
 
     def wall(self, behind: Callable[[str, int], bool] | Collection[Address]) -> None:
         """Pulls the cable to some addresses (a predicate of ip and port, or a set): links freeze, dials hang until their timeout."""
-        self._wall = behind if callable(behind) else _membership(frozenset(behind))
+        addresses = frozenset[Any]() if callable(behind) else frozenset(behind)
+        self._wall = behind if callable(behind) else lambda ip, port: (ip, port) in addresses
         for link in list(self._links):
             if self._wall(link.ip, link.port):
                 link.freeze()
@@ -393,8 +392,4 @@ class Endpoint:
         for link in list(self._links):
             if link.frozen:
                 link.cut()
-
-
-def _membership(addresses: frozenset[Address]) -> Callable[[str, int], bool]:
-    return lambda ip, port: (ip, port) in addresses
 

@@ -31,7 +31,8 @@ from p2pnb.wire.messages import is_request
 from p2pnb.wire.sexp import loads
 
 if TYPE_CHECKING:
-    from p2pnb.net.endpoint import Dial, Endpoint
+    from p2pnb.net.dial import Dial
+    from p2pnb.net.endpoint import Endpoint
 
 log = logging.getLogger("p2pnb.net")
 

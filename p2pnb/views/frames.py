@@ -141,6 +141,10 @@ SCHEMAS: dict[str, Schema] = {
     "traffic": Schema(Column("verb", TEXT, "verb"), (
         *_counts("count", "failed"), *_BYTES, Column("p50_ms", NUMBER, "p50", milliseconds), Column("p95_ms", NUMBER, "p95", milliseconds),
     )),
+    "dealings": Schema(_NODE, (
+        _PEER, _ID, _IP, *_counts("links", "requests_in", "requests_out"), *reversed(_BYTES), *_counts("refused", "closed"),
+        Column("reasons", TEXT, "reasons"), Column("stored_bytes", COUNT, "stored"), Column("quota_bytes", COUNT, "quota"), _UID,
+    )),
     "events": Schema(Column("event", COUNT, ""), (
         Column("time_s", NUMBER, "time"), Column("node", MAYBE, "node", position), _PEER, Column("verb", TEXT, "verb"),
         Column("outcome", TEXT, "outcome"), *_BYTES, Column("rtt_ms", NUMBER, "rtt", milliseconds),
@@ -240,6 +244,12 @@ def traffic(rows: Iterable[Row], verbs: Sequence[str] = VERBS) -> Frame:
     for row in rows:
         asked.setdefault(row["verb"], []).append(row)
     return _frame("traffic", [_summary(verb, events_of) for verb, events_of in asked.items()])
+
+
+def dealings(rows: Iterable[Row]) -> Frame:
+    """One row a node and peer, whoever sent most first. Rows: `node peer uid ip links requests_in requests_out bytes_in bytes_out
+    refused closed reasons stored quota`; `uid` is None for an address that proved none, `ip` "" for many peers together."""
+    return _frame("dealings", sorted(rows, key=lambda row: (row["node"], -row["bytes_in"])))
 
 
 def _summary(verb: str, rows: list[Row]) -> Row:

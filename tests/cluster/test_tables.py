@@ -115,3 +115,25 @@ def test_words_that_are_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     for number in range(10):
         log.append(Event(float(number), 1, 2, "ref", "value", 1, 1, 0.1, "ref#1", [f"#(ref {number})", "#t"]))
     assert [row["words"] for row in log.rows()] == [[]] * 7 + [[f"#(ref {number})", "#t"] for number in (7, 8, 9)]
+
+
+def test_traffic_by_peer() -> None:
+    """Who asked whom for how much, who was refused, what is kept for whom; the sums of both ends agree."""
+
+    async def test(cluster: Cluster) -> None:
+        key = await cluster[0].set(bytes(1_000))
+        await cluster[5].ref(key)
+        frame = cluster.traffic(by="peer")
+        assert frame["bytes_in"].sum() == frame["bytes_out"].sum() > 5_000
+        assert frame["requests_in"].sum() == frame["requests_out"].sum()
+        assert set(frame["peer"]) == set(range(6))
+        assert (frame.query("peer == 0")["stored_bytes"] == 1_000).sum() >= 4
+        assert (frame["closed"] == 0).all()
+        cluster.kill(cluster[1])
+        after = cluster.traffic(by="peer").query("peer == 1")
+        assert (after["closed"] >= 1).all()
+        assert (after["links"] == 0).all()
+        with pytest.raises(ValueError, match='"verb" or by "peer"'):
+            cluster.traffic(by="node")
+
+    on(test, 6, network="memory", seed=3)

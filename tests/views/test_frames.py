@@ -38,6 +38,12 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"time": 5.0, "node": 0, "peer": 1, "verb": "ref", "outcome": "value", "bytes_out": 10, "bytes_in": 200, "rtt": 0.003,
          "cause": "ref"}
     ],
+    "dealings": [
+        {"node": 0, "peer": 1, "uid": UIDS[1], "ip": "127.0.0.1", "links": 1, "requests_in": 3, "requests_out": 2, "bytes_in": 300,
+         "bytes_out": 200, "refused": 1, "closed": 2, "reasons": "reset 2", "stored": 1_000, "quota": 0},
+        {"node": 0, "peer": None, "uid": None, "ip": "", "links": 0, "requests_in": 0, "requests_out": 0, "bytes_in": 900,
+         "bytes_out": 0, "refused": 0, "closed": 9, "reasons": "not-a-peer 9", "stored": 0, "quota": 0},
+    ],
     "events": [
         {"time": 5.0, "node": 0, "peer": None, "verb": "ref", "outcome": "timeout", "bytes_out": 10, "bytes_in": 0, "rtt": None,
          "cause": "ref"}
