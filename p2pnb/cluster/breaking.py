@@ -6,9 +6,13 @@ What is done at once (kill, partition, heal) returns the nodes that it was done 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from p2pnb.cluster.call import Call
+from p2pnb.cluster.churn import Churn, Recorded, Sessions, Weibull
+from p2pnb.cluster.faults import Fault
+from p2pnb.cluster.inforce import Faults
 from p2pnb.cluster.member import Member
 from p2pnb.cluster.node import Node
 from p2pnb.cluster.tables import Tables
@@ -43,6 +47,37 @@ class Breaking(Tables):
     def heal(self) -> list[Node]:
         """Ends a partition. Returns the nodes that took part in it."""
         return self._listed(self._on_thread(self._network.heal), ("joined again", "joined again, dead"))
+
+    def faults(self, *faults: Fault) -> Faults:
+        """Begins these faults: `cluster.faults(Latency(0.05), Loss(0.1), Liars(cluster[3:6]))`. Without any: those that are on.
+
+        `.stop()` mends them, `.frame()` says what happened, when, and to whom. All of them begin, or none. `faults.py` and
+        `churn.py` of `p2pnb.cluster` say which there are. Raises `ValueError` for a node of another cluster, a rate that is
+        none, or a fault of wires on real sockets.
+        """
+        if not faults:
+            return Faults(self, self._on_thread(lambda: list(self._network.injection.on)), everything=True)
+        ready = [self._with_members(fault) for fault in faults]
+        return Faults(self, self._on_thread(self._network.injection.begin, ready))
+
+    def churn(self, sessions: Sessions | Recorded = Weibull(), **options: Any) -> Faults:  # noqa: B008 (it never changes)
+        """Nodes come and go from now on: `cluster.churn(Weibull(), away=600)`. The options are those of `Churn`."""
+        return self.faults(Churn(sessions, **options))
+
+    def _with_members(self, fault: Any) -> Fault:
+        """The fault with members in the place of nodes."""
+        if not isinstance(fault, Fault):
+            raise TypeError(f"cluster.faults takes faults, such as Latency(0.05) or Loss(0.1), not {fault!r}")
+        changed: dict[str, Any] = {}
+        for each in ("nodes", "others"):
+            whom = getattr(fault, each, None)
+            if isinstance(whom, (int, float)) and not isinstance(whom, bool):
+                if not 0 <= whom <= 1:
+                    raise ValueError(f"{fault.name} of {whom!r} nodes? One node is cluster[{whom}], a share is a number of 0 to 1")
+            elif whom is not None:
+                nodes = whom if isinstance(whom, (list, tuple)) else [whom]
+                changed[each] = tuple(self._member(node, fault.name) for node in nodes)
+        return replace(fault, **changed)
 
     def _chosen(self, nodes: tuple[Node, ...], fraction: float | None, verb: str) -> Callable[[], list[Member]]:
         if fraction is not None:

@@ -10,9 +10,10 @@ import contextlib
 import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from p2pnb import spec
+from p2pnb.dht.store import Put, Store
 from p2pnb.errors import NodeDown
 from p2pnb.net.carrier import Carrier
 from p2pnb.net.endpoint import Endpoint
@@ -33,6 +34,31 @@ class Settings:
     alpha: int = spec.ALPHA
     encryption: bool = True
     listen: bool = True
+
+
+class Kept(NamedTuple):
+    """What a node with a disk has after a crash: its records, and what it had published."""
+
+    store: Store
+    published: dict[Any, Put]
+
+
+class SkewedClock:
+    """A clock that may be ahead of the loop's, and faster or slower; it never runs backwards."""
+
+    def __init__(self, true: Callable[[], float]) -> None:
+        self._true = true
+        self._since = self._shown = true()
+        self._rate = 1.0
+
+    def __call__(self) -> float:
+        return self._shown + (self._true() - self._since) * self._rate
+
+    def skew(self, ahead: float, rate: float) -> None:
+        """It jumps `ahead` seconds, and runs at `rate` from now on."""
+        self._shown = self() + ahead
+        self._since = self._true()
+        self._rate = rate
 
 
 class Member:
@@ -59,6 +85,8 @@ class Member:
         self._rng = random.Random(seed)
         self._log = log
         self._words = words
+        self._clock: SkewedClock | None = None  # where it is not the loop's
+        self.dress: Callable[[Member], None] | None = None  # what an experiment does to each new peer
 
     @property
     def alive(self) -> bool:
@@ -72,8 +100,11 @@ class Member:
             )
         return self.peer
 
-    async def start(self) -> None:
-        """Opens the port (the one it had before, if any) and makes the peer. Raises `OSError` that says what to do."""
+    async def start(self, kept: Kept | None = None) -> None:
+        """Opens the port (the one it had before, if any) and makes the peer, with the records it `kept`, if any.
+
+        Raises `OSError` that says what to do.
+        """
         settings = self._settings
         if self.endpoint is not None:
             await self.endpoint.close()
@@ -103,8 +134,26 @@ class Member:
             rng=self._rng,
             log=self._log,
             words=self._words,
+            clock=self._clock,
             listens=settings.listen,
         )
+        if kept is not None:
+            self.peer.adopt(kept.store, kept.published)
+        if self.dress is not None:
+            self.dress(self)
+
+    def kept(self) -> Kept:
+        """What a disk would have of it now."""
+        peer = self.living()
+        return Kept(peer.store, peer.published)
+
+    def skew(self, ahead: float, rate: float) -> None:
+        """Sets its clock wrong: `ahead` by so many seconds, and running at `rate`."""
+        if self._clock is None:
+            self._clock = SkewedClock(self._carrier.loop.time)
+        self._clock.skew(ahead, rate)
+        if self.peer is not None:
+            self.peer.use_clock(self._clock)
 
     def kill(self, silent: bool) -> None:
         """Ends it at once, without a word: links are reset, or, if `silent`, it turns into a black hole."""

@@ -10,7 +10,8 @@ import contextlib
 import random
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from p2pnb.cluster.member import Member, Settings
+from p2pnb.cluster.injection import Injection
+from p2pnb.cluster.member import Kept, Member, Settings
 from p2pnb.cluster.watch import EventLog
 from p2pnb.errors import P2PError, PeerUnreachable
 from p2pnb.net.carrier import Carrier
@@ -42,6 +43,7 @@ class Network:
         self.carrier: Carrier | None = None if kind == "tcp" else MemoryNetwork(random.Random(self.rng.getrandbits(64)), latency, loss)
         self.walled: list[Member] = []
         self.cut_off: list[Member] = []
+        self.injection = Injection(self)
 
     def position_of(self, uid: int | None) -> int | None:
         """The position of the member with this uid; None for a stranger."""
@@ -83,7 +85,9 @@ class Network:
             identity = self._identities[position]
         else:
             identity = Identity.create() if self.seed is None else Identity.from_seed(self.rng.randbytes(32))
-        return Member(position, identity, carrier, self.settings, self.rng.getrandbits(64), self.log.append, self.log.words)
+        member = Member(position, identity, carrier, self.settings, self.rng.getrandbits(64), self.log.append, self.log.words)
+        member.dress = self.injection.dress
+        return member
 
     async def _join(self, new: list[Member], bootstrap: Collection[tuple[str, int]], *, alone: bool, step: Callable[[], None]) -> None:
         """Each joins through a member that has joined before it; the first one through `bootstrap`, if there is one."""
@@ -133,15 +137,22 @@ class Network:
         await asyncio.gather(*(follow(member) for member in living[1:]))
         return met
 
-    async def restart(self, member: Member) -> None:
-        """Starts it anew, at its old address and under its old uid, and joins it through another member."""
+    async def restart(self, member: Member, kept: Kept | None = None) -> None:
+        """Starts it anew, at its old address and under its old uid, with what it `kept`, and joins it through another member."""
         member.kill(silent=False)
         await member.close()
-        await member.start()
+        await member.start(kept)
+        await self.rejoin(member)
+        self._pace()
+
+    async def rejoin(self, member: Member) -> None:
+        """Joins a lonely `member` through another one. Raises the `P2PError` that kept it from it."""
         others = [each for each in self.living if each is not member]
         if others:
             await _join_through(member.living(), self.rng.choice(others))
-        self._pace()
+        peer = member.living()
+        if peer.upkeep is not None:
+            peer.upkeep.fill_far_buckets()
 
     def _pace(self) -> None:
         """Far buckets are filled slowly where many nodes share one process."""
@@ -186,6 +197,7 @@ class Network:
         return healed
 
     async def close(self) -> None:
+        self.injection.close()
         await asyncio.gather(*(member.close() for member in self.members))
 
 

@@ -45,6 +45,12 @@ class Records(Protocol):
     def get(self, request: Get, now: float) -> Value | Bag | Version | None: ...
 
 
+class Answers(Protocol):
+    """What a peer asks of its responder: `Responder`, or whatever an experiment puts in front of it."""
+
+    def answer(self, request: Request, *, uid: int | None, ip: str, port: int, now: float) -> Reply | Deferred[Reply]: ...
+
+
 class Responder:
     """Answers for the peer `own`. `group` tells an address's network group (None: exempt from quotas)."""
 

@@ -21,7 +21,7 @@ from p2pnb import spec
 from p2pnb.address import group_of
 from p2pnb.dht.deferred import Deferred
 from p2pnb.dht.lookup import Lookup
-from p2pnb.dht.responder import Responder
+from p2pnb.dht.responder import Answers, Responder
 from p2pnb.dht.store import Put, Store, key_of_request
 from p2pnb.dht.table import RoutingTable
 from p2pnb.errors import LocalProtocolError, P2PError, PeerUnreachable, ProtocolError
@@ -99,7 +99,7 @@ class Core:
         self.clock = clock or self.loop.time
         self.table = RoutingTable(self.own, self.k)
         self.store = Store(network=network, rng=self.rng)
-        self.responder = Responder(self.own, self.table, self.store)
+        self.responder: Answers = Responder(self.own, self.table, self.store)
         self.patience = Patience()
         self.last = Report("", "")
         self.lookups: deque[Looked] = deque(maxlen=KEPT_LOOKUPS)
@@ -341,6 +341,18 @@ class Core:
         """The address that others see this peer at, once three network groups agree on it; else None."""
         seen = list(self._welcomed.values())
         return next((ip for ip in seen if seen.count(ip) >= 3), None)
+
+    # --- experiments --------------------------------------------------------------------------------------------------
+
+    def use_clock(self, clock: Callable[[], float]) -> None:
+        """From now on `clock` tells the time; it must not be behind the one before."""
+        self.clock = self.requests.clock = clock
+
+    def adopt(self, store: Store, published: dict[Any, Put]) -> None:
+        """Goes on with the records of an earlier peer of the same uid, as from a disk."""
+        self.store = store
+        self.published = published
+        self.responder = Responder(self.own, self.table, store)
 
     # --- living and ending --------------------------------------------------------------------------------------------
 

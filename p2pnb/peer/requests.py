@@ -74,7 +74,7 @@ class Requests:
     ) -> None:
         self._send = send
         self._loop = loop
-        self._clock = clock
+        self.clock = clock
         self._settled = settled
         self._log = log
         self._own = own
@@ -99,7 +99,7 @@ class Requests:
 
     def ask(self, contact: Contact, request: Request, done: Done, datum: Any = None, cause: str | None = None) -> None:
         """Sends `request` to `contact`; `datum` is its written form where one is sent to several, `cause` for the log."""
-        now = self._clock()
+        now = self.clock()
         asked = Asked(contact, request, to_datum(request) if datum is None else datum, done, now, cause or CAUSE.get())
         self._open[asked] = None
         self.count += 1
@@ -232,7 +232,7 @@ class Requests:
         if asked not in self._open:
             return
         del self._open[asked]
-        now = self._clock()
+        now = self.clock()
         rtt = now - asked.since
         answered = not isinstance(outcome, P2PError)
         self._log(
@@ -254,7 +254,7 @@ class Requests:
 
     def _sweep(self) -> None:
         """Ends what is older than 5 s, and comes back when the oldest of the others will be."""
-        now = self._clock()
+        now = self.clock()
         late = []
         for asked in self._open:
             if asked.deadline > now + 1e-9:

@@ -114,9 +114,7 @@ class Search(_Driver):
             else:
                 self._ask(chosen, self._request, self._answered, self._datum, self._cause)
         if not lookup.finished:
-            self._wake_at(lookup.wake(now))
-            if self._next_at > now:
-                self._wake_at(self._next_at)
+            self._wake_at(self._next_at if self._next_at > now else lookup.wake(now))  # before then, nobody's silence changes anything
         elif self._judge is None or self.result is not None or not self._outstanding:
             self._end()
 
@@ -182,7 +180,7 @@ class Replication(_Driver):
 
     def _pump(self) -> None:
         now = self._clock()
-        slow = sum(1 for since in self._asked.values() if now - since >= self._patience)
+        slow = sum(1 for since in self._asked.values() if since + self._patience <= now)
         while self._candidates and len(self.acknowledged) + len(self._asked) - slow < self._wanted:
             contact = self._candidates.pop(0)
             self._asked[contact] = now
@@ -192,7 +190,7 @@ class Replication(_Driver):
         if enough or exhausted:
             self._end()
         else:
-            waits = [since + self._patience for since in self._asked.values() if now - since < self._patience]
+            waits = [since + self._patience for since in self._asked.values() if since + self._patience > now]
             self._wake_at(min(waits, default=None))
 
     def _answered(self, whom: Contact, outcome: Outcome) -> None:
@@ -237,7 +235,7 @@ class Survey(_Driver):
             datum = written(to_datum(self._request))
             for contact in self._contacts:
                 self._ask(contact, self._request, self._answered, datum, self._cause)
-        slow = now - self._since >= self._patience
+        slow = self._since + self._patience <= now  # the very sum that it wakes at: a difference may be rounded otherwise
         if not self._left or (slow and len(self.answers) >= self._quorum):
             self._end()
         elif not slow:

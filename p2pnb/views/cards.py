@@ -230,6 +230,16 @@ def watch_card(summary: Summary) -> Card:
     )), note=note)  # fmt: skip
 
 
+def faults_card(summary: Summary) -> Card:
+    """Faults. Needs `faults`, (how it is written, whether it is mended) for each, and `happened`, a count for each happening."""
+    on = [written for written, over in summary["faults"] if not over]
+    mended = [written for written, over in summary["faults"] if over]
+    facts = [(what, count(n)) for what, n in summary["happened"].items()]
+    facts += [("on", written) for written in on] + [("mended", written) for written in mended]
+    note = "" if on else "Nothing is wrong at the moment." if not mended else "All of it is mended."
+    return _card(f"{count(len(on))} fault{'s' * (len(on) != 1)}", [], facts, note=note)
+
+
 def call_card(summary: Summary) -> Card:
     """What became of a call. Needs `procedure`; shows, where given, the keys below.
 

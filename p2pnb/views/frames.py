@@ -159,6 +159,10 @@ SCHEMAS: dict[str, Schema] = {
         *_counts("hops", "rpcs", "dials", "failed"), Column("duration_ms", NUMBER, "duration", milliseconds),
         Column("found", "boolean", "found"), Column("cause", TEXT, "cause"), Column("target", TEXT, "target", full_hex),
     )),
+    "faults": Schema(Column("event", COUNT, ""), (
+        Column("time_s", NUMBER, "time"), Column("fault", TEXT, "fault"), Column("what", TEXT, "what"),
+        Column("node", MAYBE, "node", position), _PEER,
+    )),
     "where": Schema(_NODE, (
         _ID, Column("rank", COUNT, "rank"), Column("shared_bits", COUNT, "shared_bits"), Column("holds", FLAG, "holds"),
         Column("should_hold", FLAG, "should_hold"), Column("may_hold", FLAG, "may_hold"), Column("kind", TEXT, "kind"), _AGE, _UID,
@@ -315,3 +319,12 @@ def where(rows: Iterable[Row], key: int, replication: int = spec.REPLICATION) ->
         for row in rows
     ]
     return _frame("where", sorted((row for row in placed if row["holds"] or row["may_hold"]), key=lambda row: row["rank"]))
+
+
+def faults(rows: Iterable[Row]) -> Frame:
+    """One row a happening of a fault, in order of time. Rows: `time fault what node peer`.
+
+    `what`: "begins", "ends", "crashes", "comes back" or "resets"; `node` whom it befell (None: everybody), `peer` the other
+    end of a connection that was reset.
+    """
+    return _frame("faults", rows)

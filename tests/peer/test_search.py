@@ -90,6 +90,39 @@ def test_after_the_first_answer_the_nearest_are_asked_alpha_at_a_time() -> None:
     simulate(test)
 
 
+def looks(driver: Any) -> list[float]:
+    """The times at which `driver` looks what there is to do, from now on."""
+    times: list[float] = []
+    pump = driver._pump
+
+    def noted() -> None:
+        times.append(now())
+        assert len(times) < 100, "it looks again and again at the same moment"
+        pump()
+
+    driver._pump = noted
+    return times
+
+
+def test_whoever_waits_sleeps_until_there_is_something_to_do() -> None:
+    """Also where the first one asked is out of patience while the next request still waits for its stagger."""
+
+    async def test() -> None:
+        oracle = Oracle(lambda whom, _: (4.0, Nearest(())))
+        search = Search(oracle, lookup(), Ref(0), holds, stagger=0.7)
+        times = looks(search)
+        await search.run()
+        assert len(times) <= 20
+        for start in range(200):  # somewhere among these, the sum of a time and a patience is rounded up, and their difference down
+            await asyncio.sleep(0.137 * start)
+            several = Replication(Oracle(lambda whom, _: (4.0, Stored(True))), EIGHT, Set(b"x"), Report("", ""), 3, 0.3 + start / 777)
+            times = looks(several)
+            await several.run()
+            assert len(times) <= 20
+
+    simulate(test)
+
+
 def test_a_slow_peer_gives_its_slot_away_and_its_late_record_still_counts() -> None:
     async def test() -> None:
         oracle = Oracle(lambda whom, _: (3.0, Value(b"true")) if whom.uid == 2 else (0.01, Nearest(())))
