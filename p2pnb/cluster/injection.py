@@ -200,7 +200,9 @@ class Injection:
             for member in self._network.living:
                 if member.endpoint is None:
                     continue
-                for link in member.endpoint.dialled:  # each connection once: at the end that began it
+                for link in member.endpoint.links:
+                    if not link.outbound:  # each connection once: at the end that began it
+                        continue
                     other = self._network.position_of(link.uid)
                     touched = active.touches(member) or (other is not None and active.touches(self._network.members[other]))
                     if touched and self._rng.random() < fault.share:

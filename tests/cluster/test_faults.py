@@ -126,7 +126,7 @@ def test_slow_readers_take_so_many_bytes_a_second() -> None:
 def test_resets_take_a_share_of_the_connections_each_time() -> None:
     async def test() -> None:
         async with town(12, 6) as network:
-            connections = sum(len(member.endpoint.dialled) for member in network.members if member.endpoint)
+            connections = sum(link.outbound for member in network.members if member.endpoint for link in member.endpoint.links)
             active = begin(network, Resets(0.25, every=5.0))
             await asyncio.sleep(5.1)
             reset = [row for row in network.injection.happened if row["what"] == "resets"]
