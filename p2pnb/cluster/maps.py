@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from p2pnb.cluster.member import Member
 from p2pnb.cluster.node import Node
 from p2pnb.uid import Key
-from p2pnb.views.widgets.map import Action, Map, Reads
+from p2pnb.views.widgets.map import Action, Map, Now, Reads
 
 if TYPE_CHECKING:
     from p2pnb.cluster.cluster import Cluster
@@ -33,12 +34,20 @@ def _reads(cluster: Cluster) -> Reads:
 
     return Reads(
         rows=lambda: cross(cluster._rows),
+        now=lambda: cross(lambda: [_now(member) for member in network.members]),
         contacts=lambda position: cluster._routing_rows(network.members[position]),
         holders=lambda key: {node.position for node in cluster.holders(key)},
         cut_off=lambda: {member.position for member in network.cut_off},
         events=lambda: cross(events),
         changed=changed,
     )
+
+
+def _now(member: Member) -> Now:
+    if member.peer is None:
+        return False, 0, 0
+    store = member.peer.store
+    return True, len(member.peer.table), len(store.values) + len(store.bags) + len(store.namespaces)
 
 
 def _actions(cluster: Cluster) -> Mapping[str, Action]:

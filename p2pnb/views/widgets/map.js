@@ -3,6 +3,7 @@
 
 const STRANGER = 0xffff, FAILED = 1, FOUND = 2;
 const FADE = 700, SHORTEST = 350;  // ms
+const INK = "var(--p2p-ink)";
 const MOST_MOVING = 8000;  // requests in flight in the picture
 
 export default live((ui) => {
@@ -200,21 +201,22 @@ export default live((ui) => {
       const one = pairs[2 * i], other = pairs[2 * i + 1];
       if (one >= ground.n || other >= ground.n || one === other) continue;
       const [x1, y1, cx, cy, x2, y2] = arc(one, other), strength = part <= 1 ? 1 : 1 - (now - start - length) / FADE;
-      const bad = failed && part > 0.5, colour = bad ? vermillion : kinds[i] === FOUND && part > 0.5 ? green : blue;
-      ctx.globalAlpha = strength * (faint ? 0.14 : 0.5);
+      const bad = failed && part > 0.5, colour = bad ? vermillion : kinds[i] === FOUND && part > 0.5 ? green : ui.theme.ink;
+      ctx.globalAlpha = strength * (faint ? 0.14 : 0.55);
       ctx.strokeStyle = faint ? ui.theme.soft : colour;
-      ctx.lineWidth = (faint ? 1 : 1.4) * s;
+      ctx.lineWidth = (faint ? 1 : 1.6) * s;
       ctx.beginPath();
       ctx.moveTo(x1, y1); ctx.quadraticCurveTo(cx, cy, x2, y2);
       ctx.stroke();
       if (faint) continue;
-      if (part > 1 && !failed) { if (kinds[i] === FOUND) { ctx.globalAlpha = strength; mark(ctx, "star", x2, y2, 5 * s, green); } continue; }
+      if (part > 1 && !failed) { if (kinds[i] === FOUND) { ctx.globalAlpha = strength; mark(ctx, "star", x2, y2, 6 * s, green); } continue; }
       ctx.globalAlpha = strength;
       const t = failed ? Math.min(1, 2 * part) : 1 - Math.abs(1 - 2 * Math.min(1, part));
       const x = (1 - t) ** 2 * x1 + 2 * t * (1 - t) * cx + t * t * x2, y = (1 - t) ** 2 * y1 + 2 * t * (1 - t) * cy + t * t * y2;
-      if (bad) mark(ctx, "cross", x2, y2, 5.5 * s, vermillion);
-      else if (part <= 0.5) mark(ctx, "ring", x, y, 3.6 * s, blue, ui.theme.paper);
-      else mark(ctx, kinds[i] === FOUND ? "star" : "disc", x, y, 3.8 * s, colour);
+      if (bad) mark(ctx, "cross", x2, y2, 6 * s, vermillion);
+      else if (part <= 0.5) mark(ctx, "ring", x, y, 4.5 * s, ui.theme.ink, ui.theme.paper);
+      else if (kinds[i] === FOUND) mark(ctx, "star", x, y, 5 * s, green);
+      else mark(ctx, "disc", x, y, 4.5 * s, ui.theme.ink);
     }
     ctx.globalAlpha = 1;
   }
@@ -328,7 +330,7 @@ export default live((ui) => {
   });
   ui.body.append(legend([["ring", blue, "alive"], ["cross", grey, "dead"], ["triangle", orange, "cut off"], ["box", green, "selected"],
     ["line", sky, "in its routing table"], ["disc", vermillion, "holds the key"]]),
-  legend(["messages:", ["ring", blue, "request"], ["disc", blue, "reply"], ["star", green, "a record, or one taken"], ["cross", vermillion, "no reply"]]));
+  legend(["messages:", ["ring", INK, "request"], ["disc", INK, "reply"], ["star", green, "a record, or one taken"], ["cross", vermillion, "no reply"]]));
 
   // --- the pointer and the keyboard
   function zoomTo(wanted, x = (left + right()) / 2) {

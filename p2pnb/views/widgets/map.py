@@ -1,7 +1,7 @@
 """`cluster.map()`: all nodes as leaves of the binary trie of their uids, live, to be looked at, called on, killed and cut off.
 
-Two pure functions make what the browser draws from rows of `frames.nodes`: `ground`, where every leaf and branch stands, which
-changes only with the nodes themselves, and `state`, what they are at present. Arrays are bytes in the order of positions, so that
+Two pure functions make what the browser draws: `ground`, from rows of `frames.nodes`, where every leaf and branch stands, which
+changes only with the nodes themselves; and `state`, what they are at present. Arrays are bytes in the order of positions, so that
 a thousand nodes cost a few kilobytes an update. What passed between nodes goes as replays (`replay.py`), once, as messages.
 
 Clicks come back as news: `select`, `key`, or `do` with the name of an action; the actions are plain functions that the cluster
@@ -37,10 +37,14 @@ NEED: dict[str, tuple[str, ...]] = {  # what an action may be told
 LARGEST = 65_000  # nodes that a map can show
 
 
+Now = tuple[bool, int, int]  # of one node: whether it is alive, how many contacts it has, how many records
+
+
 class Reads(NamedTuple):
     """What a map asks the cluster: plain functions, to be called on any thread."""
 
     rows: Callable[[], Sequence[Row]]  # of all nodes, by position
+    now: Callable[[], Sequence[Now]]  # of all nodes, too: what changes, which takes a fifth of the time
     contacts: Callable[[int], Sequence[Row]]  # the routing table of one
     holders: Callable[[Key], Collection[int]]
     cut_off: Callable[[], Collection[int]]
@@ -74,7 +78,7 @@ def ground(rows: Sequence[Row], key: Key | None = None) -> dict[str, Any]:
 
 
 def state(
-    rows: Sequence[Row],
+    nodes: Sequence[Now],
     *,
     selected: int | None = None,
     contacts: Sequence[Row] = (),
@@ -86,13 +90,15 @@ def state(
 
     `table`: the positions (uint16) that are in the routing table of the selected node. `requests`: how many there have been.
     """
-    flags = [row["alive"] + 2 * (row["node"] in cut_off) + 4 * (row["node"] in holders) for row in rows]
+    flags = np.array([alive for alive, _, _ in nodes], np.uint8)
+    for flag, marked in ((2, cut_off), (4, holders)):
+        flags[[position for position in marked if position < len(nodes)]] |= flag
     known = [contact["peer"] for contact in contacts if contact["peer"] is not None and not contact["cached"]]
     return {
-        "flags": bytes(flags),
-        "contacts": np.array([row["contacts"] for row in rows], np.uint32).tobytes(),
-        "records": np.array([row["values"] + row["bags"] + row["namespaces"] for row in rows], np.uint32).tobytes(),
-        "alive": sum(flag & 1 for flag in flags),
+        "flags": flags.tobytes(),
+        "contacts": np.array([contacts for _, contacts, _ in nodes], np.uint32).tobytes(),
+        "records": np.array([records for _, _, records in nodes], np.uint32).tobytes(),
+        "alive": int((flags & 1).sum()),
         "requests": requests,
         "cut": len(cut_off),
         "holders": len(holders),
@@ -117,28 +123,28 @@ class Map(Live):
         self._new: Sequence[Row] = ()  # requests that the browser has not heard of
         self._requests = 0
         super().__init__("Cluster", stage, pace=pace)
-        self._lay(reads.rows())
+        self._lay(len(reads.now()[:LARGEST]))
 
     # --- looking --------------------------------------------------------------------------------------------------------
 
     def look(self) -> dict[str, Any]:
         reads, key, selected = self._reads, self._key, self._selected
-        rows = reads.rows()[:LARGEST]
+        nodes = reads.now()[:LARGEST]
         self._new = reads.events()
         self._requests += len(self._new)
         if self._grounded is not None:
-            self._lay(rows)
+            self._lay(len(nodes))
         contacts = reads.contacts(selected) if selected is not None else []
         holders = reads.holders(key) if key is not None else ()
         return state(
-            rows, selected=selected, contacts=contacts, requests=self._requests, cut_off=reads.cut_off(), holders=holders
+            nodes, selected=selected, contacts=contacts, requests=self._requests, cut_off=reads.cut_off(), holders=holders
         )
 
-    def _lay(self, rows: Sequence[Row]) -> None:
+    def _lay(self, nodes: int) -> None:
         """Lays out the trie anew where there are other nodes, or another key."""
-        now = (len(rows), self._key)
+        now = (nodes, self._key)
         if now != self._grounded:
-            self.ground, self._grounded = ground(rows, self._key), now
+            self.ground, self._grounded = ground(self._reads.rows()[:nodes], self._key), now
 
     def version(self) -> Hashable:
         return self._reads.changed(), len(self._replays) and time.monotonic()
@@ -164,7 +170,7 @@ class Map(Live):
             return self._do(news)
         if "select" in news:
             wanted = news["select"]
-            if wanted is not None and not (isinstance(wanted, int) and 0 <= wanted < len(self._reads.rows())):
+            if wanted is not None and not (isinstance(wanted, int) and 0 <= wanted < len(self._reads.now())):
                 raise ValueError(f"there is no node {wanted!r}")
             self._selected = wanted
         elif isinstance(news.get("key"), str):

@@ -1,0 +1,117 @@
+"""Live widgets in a real JupyterLab: seen, clicked, closed, found again in the saved notebook, and greyed out with their kernel.
+
+Each test opens a notebook, and fails when the browser's console calls anything an error.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from lab import Lab, Notebook
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+LAUNCH = "from p2pnb import *\ncluster = await Cluster.launch(20, k=3, seed=3)"
+STILL = ".p2p-card svg.p2p-picture"
+
+
+def ink(canvas: Any) -> int:
+    """How many pixels of a canvas are drawn on."""
+    drawn: int = canvas.evaluate(
+        """(canvas) => { const all = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+            let drawn = 0; for (let i = 3; i < all.length; i += 4) drawn += all[i] > 0; return drawn; }"""
+    )
+    return drawn
+
+
+def wait_for_text(locator: Any, wanted: str) -> None:
+    locator.filter(has_text=wanted).wait_for()
+
+
+def status(notebook: Notebook, cell: int) -> Any:
+    return notebook.cell(cell).locator(".p2p-status").first
+
+
+def test_kill_on_the_map_close_and_find_the_pictures_again(lab: Lab) -> None:
+    lab.write("map.ipynb", LAUNCH, "cluster.map()", "cluster[3].table()", "await cluster.close()\ncluster.errors")
+    with lab.open("map.ipynb") as notebook:
+        notebook.run(0)
+        ended = notebook.run(1)["at"]
+        canvas = notebook.cell(1).locator("canvas")
+        canvas.wait_for()
+        shown = notebook.page.evaluate("performance.now()")
+        assert shown - ended < 5000, "far more than the second that it should take: see tests/benchmarks"
+        wait_for_text(status(notebook, 1), "20 alive")
+        assert ink(canvas) > 1000
+        kill_with_the_mouse(notebook)
+        notebook.cell(1).get_by_role("button", name="restart", exact=True).click()
+        wait_for_text(status(notebook, 1), "20 alive · ")
+        notebook.run(2)
+        table = notebook.cell(2)
+        wait_for_text(status(notebook, 2), "contacts")
+        table.get_by_placeholder("where does it fall?").fill("cats")
+        table.get_by_placeholder("where does it fall?").press("Enter")
+        notebook.page.wait_for_timeout(0)
+        assert ink(table.locator("canvas")) > 1000
+        assert notebook.run(3)["text"] == "[]"
+        for cell in (1, 2):
+            notebook.cell(cell).locator(STILL).wait_for()
+            assert notebook.cell(cell).locator(".p2p-live canvas").count() == 0
+        notebook.save()
+    with lab.open("map.ipynb") as notebook:
+        for cell in (1, 2):
+            notebook.cell(cell).locator(STILL).wait_for()
+
+
+def kill_with_the_mouse(notebook: Notebook) -> None:
+    """Finds a leaf with the arrow keys, clicks where the tooltip says that it is, and then the button."""
+    cell = notebook.cell(1)
+    cell.locator("canvas").press("ArrowRight")
+    cell.locator("canvas").press("ArrowRight")
+    tip = cell.locator(".p2p-tip")
+    tip.wait_for()
+    assert "alive" in tip.inner_text()
+    leaf = tip.evaluate("""(tip) => { const body = tip.parentNode.querySelector('.p2p-body');
+        return [parseFloat(tip.style.left) - body.offsetLeft - 14, parseFloat(tip.style.top) - body.offsetTop - 14]; }""")
+    named = tip.inner_text().splitlines()[0][:-5]
+    cell.locator("canvas").click(position={"x": leaf[0], "y": leaf[1]})
+    wait_for_text(cell.locator(".p2p-tools .p2p-mono"), named)
+    cell.get_by_role("button", name="kill", exact=True).click()
+    wait_for_text(status(notebook, 1), "19 alive · 1 dead")
+
+
+def test_a_widget_whose_kernel_is_gone_says_so(lab: Lab) -> None:
+    lab.write("gone.ipynb", LAUNCH, "cluster.map()", "import time; time.sleep(5)", "cluster.map()")
+    with lab.open("gone.ipynb") as notebook:
+        notebook.run(0)
+        notebook.run(1)
+        wait_for_text(status(notebook, 1), "20 alive")
+        gone = notebook.cell(1).locator(".p2p-gone")
+        notebook.run(2)
+        assert not gone.is_visible(), "a kernel that is busy is not gone: beats come from the cluster's thread"
+        notebook.restart()
+        wait_for_text(gone, "its kernel is gone")
+        last_words = [error for error in notebook.errors if error.startswith("Comm not found")]
+        for error in last_words:  # what the old kernel still said, after JupyterLab had forgotten it
+            notebook.errors.remove(error)
+        assert notebook.cell(1).locator(".p2p-silent").count() == 1
+        notebook.run(0)
+        notebook.run(3)
+        wait_for_text(status(notebook, 3), "20 alive")
+        assert gone.is_visible()
+
+
+def test_a_widget_follows_the_theme(lab: Lab) -> None:
+    lab.write("theme.ipynb", LAUNCH, "cluster[3].table()", "await cluster.close()")
+    with lab.open("theme.ipynb") as notebook:
+        notebook.run(0)
+        notebook.run(1)
+        paper = "() => getComputedStyle(document.querySelector('.p2p-live')).backgroundColor"
+        wait_for_text(status(notebook, 1), "contacts")
+        light = notebook.page.evaluate(paper)
+        notebook.do("apputils:change-theme", theme="JupyterLab Dark")
+        notebook.page.wait_for_function(f"(light) => ({paper})() !== light", arg=light)
+        assert notebook.page.evaluate("() => document.body.dataset.jpThemeLight") == "false"
+        notebook.run(2)
+        notebook.do("apputils:change-theme", theme="JupyterLab Light")
