@@ -43,6 +43,7 @@ class BrokenDisk:
 
     def __init__(self, true: Answers, share: float, rng: random.Random) -> None:
         self.true = true
+        self.refused = true.refused
         self._share = share
         self._rng = rng
 
@@ -57,6 +58,7 @@ class Liar:
 
     def __init__(self, true: Answers, own: int, told: tuple[str, ...], rng: random.Random) -> None:
         self.true = true
+        self.refused = true.refused
         self._own = own
         self._told = frozenset(told)
         self._rng = rng

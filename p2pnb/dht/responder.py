@@ -48,6 +48,8 @@ class Records(Protocol):
 class Answers(Protocol):
     """What a peer asks of its responder: `Responder`, or whatever an experiment puts in front of it."""
 
+    refused: Counter[int | None]  # how often each publisher's record was not taken
+
     def answer(self, request: Request, *, uid: int | None, ip: str, port: int, now: float) -> Reply | Deferred[Reply]: ...
 
 
