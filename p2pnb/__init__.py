@@ -1,6 +1,8 @@
 """Live, encrypted Kademlia networks inside a notebook: `cluster = await Cluster.launch(20)`."""
 
 from p2pnb.cluster.cluster import Cluster
+from p2pnb.cluster.extension import load_ipython_extension as load_ipython_extension
+from p2pnb.cluster.extension import unload_ipython_extension as unload_ipython_extension
 from p2pnb.cluster.run import run
 from p2pnb.peer.identity import Author, Identity
 from p2pnb.peer.peer import Peer

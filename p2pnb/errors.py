@@ -6,8 +6,18 @@ the one place where a link receives them: nothing a stranger sends can look like
 """
 
 
+from typing import ClassVar
+
+from p2pnb import brief
+
+
 class P2PError(Exception):
-    """Base of every error of p2pnb."""
+    """Base of every error of p2pnb. A notebook shows it in two lines; `%tb` has the rest. `hint`: what to do about it."""
+
+    hint: ClassVar[str] = ""
+
+    def _render_traceback_(self) -> list[str]:
+        return brief.rendered()
 
 
 class ProtocolError(P2PError):
@@ -25,6 +35,8 @@ class RemoteProtocolError(ProtocolError):
 class RequestTimeout(P2PError, TimeoutError):
     """No reply within the time allowed (the draft: "must wait for a reply at most 5 seconds")."""
 
+    hint = "it is slow, or dead: ask again, or another one"
+
 
 class PeerUnreachable(P2PError, ConnectionError):
     """No link to the peer can be had. `reason` is a short machine-readable word.
@@ -39,6 +51,8 @@ class PeerUnreachable(P2PError, ConnectionError):
 
 class NotFound(P2PError, LookupError):
     """No peer that could be reached had a valid record under the key."""
+
+    hint = "cluster.where(key) shows who has it, and who should"
 
 
 class StoreFull(P2PError):

@@ -11,6 +11,8 @@ import hashlib
 import operator
 from typing import Any, SupportsIndex
 
+from p2pnb.brief import brief
+
 BITS = 256
 BYTES = BITS // 8
 
@@ -55,7 +57,7 @@ def key_of(data: Any) -> Key:
     """The key under which `data` is stored: its SHA-256 (the draft, `peer-set`)."""
     if not isinstance(data, (bytes, bytearray, memoryview)):
         hint = f": write key_of({data!r}.encode())" if isinstance(data, str) else ""
-        raise TypeError(f"key_of takes bytes, not {type(data).__name__}{hint}")
+        raise brief(TypeError(f"key_of takes bytes, not {type(data).__name__}{hint}"))
     return bytes.__new__(Key, hashlib.sha256(data).digest())
 
 
@@ -81,7 +83,7 @@ def _octets(value: Any, what: str) -> bytes:
     if isinstance(value, (bytes, bytearray, memoryview)):
         octets = bytes(value)
         if len(octets) != BYTES:
-            raise ValueError(f"{what} is {BYTES} bytes, not {len(octets)}: hash a name with key_of(b'...')")
+            raise brief(ValueError(f"{what} is {BYTES} bytes, not {len(octets)}: hash a name with key_of(b'...')"))
         return octets
     if isinstance(value, str):
         try:
@@ -89,10 +91,10 @@ def _octets(value: Any, what: str) -> bytes:
         except ValueError:
             octets = b""
         if len(value) != 2 * BYTES or len(octets) != BYTES:
-            raise ValueError(f"{what} as text is {2 * BYTES} hex digits; hash a name with key_of({value[:20]!r}.encode())")
+            raise brief(ValueError(f"{what} as text is {2 * BYTES} hex digits; hash a name with key_of({value[:20]!r}.encode())"))
         return octets
     if hasattr(value, "__await__"):
-        raise TypeError(f"{what} is wanted, and this call has not been awaited yet: write `await` before it")
+        raise brief(TypeError(f"{what} is wanted, and this call has not been awaited yet: write `await` before it"))
     if isinstance(value, int):
-        raise TypeError(f"{what} is {BYTES} bytes, not an int: write Key.from_int({value if value < 1000 else '…'})")
-    raise TypeError(f"{what} is {BYTES} bytes or {2 * BYTES} hex digits, not {type(value).__name__}")
+        raise brief(TypeError(f"{what} is {BYTES} bytes, not an int: write Key.from_int({value if value < 1000 else '…'})"))
+    raise brief(TypeError(f"{what} is {BYTES} bytes or {2 * BYTES} hex digits, not {type(value).__name__}"))

@@ -30,6 +30,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
+from p2pnb.brief import brief
 from p2pnb.cluster import interrupt
 from p2pnb.cluster.background import Background, background, on_background
 from p2pnb.cluster.progress import INTERVAL, Progress
@@ -298,24 +299,24 @@ class Call(Coroutine[Any, Any, T]):
         def __getattr__(self, name: str) -> NoReturn:
             if name.startswith(("_", "cr_", "gi_")):  # asked by asyncio, inspect and IPython, not by people
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
-            raise AttributeError(self._forgotten(f"has no {name!r}", f".{name}"))
+            raise brief(AttributeError(self._forgotten(f"has no {name!r}", f".{name}")))
 
         def __getitem__(self, index: object) -> NoReturn:
-            raise TypeError(self._forgotten("cannot be indexed", "[…]"))
+            raise brief(TypeError(self._forgotten("cannot be indexed", "[…]")))
 
         def __iter__(self) -> NoReturn:
-            raise TypeError(self._forgotten("cannot be looped over or unpacked"))
+            raise brief(TypeError(self._forgotten("cannot be looped over or unpacked")))
 
         def __contains__(self, item: object) -> NoReturn:
-            raise TypeError(self._forgotten("contains nothing"))
+            raise brief(TypeError(self._forgotten("contains nothing")))
 
         def __len__(self) -> NoReturn:
-            raise TypeError(self._forgotten("has no length"))
+            raise brief(TypeError(self._forgotten("has no length")))
 
         def __bool__(self) -> bool:
             if sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] == "asyncio":
                 return True  # it asks its tasks whether they have a coroutine
-            raise TypeError(self._forgotten("is neither true nor false"))
+            raise brief(TypeError(self._forgotten("is neither true nor false")))
 
 
 def _seconds(timeout: float | None) -> float | None:

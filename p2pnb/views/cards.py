@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from p2pnb.uid import Key, short
-from p2pnb.views import pictures
+from p2pnb.views import pictures, svg
 from p2pnb.views.svg import FONT, MONO, ago, duration, printable, safe, theme
 
 Summary = Mapping[str, Any]
@@ -39,19 +39,23 @@ def mimebundle(html: str, text: str, svg: str | None = None) -> dict[str, str]:
 
 # --- the card ---------------------------------------------------------------------------------------------------------
 
-_STYLE = (
-    f"{theme('.p2p-card')}.p2p-card{{max-width:992px;box-sizing:border-box;margin:2px 0;padding:10px 14px;font:13px/1.4 {FONT};"
-    "border:1px solid var(--p2p-faint);border-radius:6px;background:var(--p2p-paper);color:var(--p2p-ink)}"
-    ".p2p-card .p2p-head{display:flex;flex-wrap:wrap;align-items:baseline;gap:4px 10px}"
-    ".p2p-card .p2p-head b{font-size:15px;font-weight:600}"
-    ".p2p-card .p2p-badge{padding:0 8px;border:1px solid var(--p2p-line);border-radius:9px;font-size:12px;color:var(--p2p-soft)}"
-    ".p2p-card dl{display:flex;flex-wrap:wrap;gap:6px 26px;margin:8px 0 2px;padding:0}"
-    ".p2p-card dl div{display:block}.p2p-card dl dt,.p2p-card dl dd{display:block;float:none;width:auto;margin:0;padding:0}"
-    ".p2p-card dl dt{font-size:11px;font-weight:400;color:var(--p2p-soft)}.p2p-card dl dd{font-variant-numeric:tabular-nums}"
-    f".p2p-card dl .p2p-mono{{font-family:{MONO};font-size:12px;overflow-wrap:anywhere}}"
-    ".p2p-card .p2p-note{margin:8px 0 2px;color:var(--p2p-soft)}.p2p-card svg{display:block;margin-top:8px}"
-    ".p2p-card .p2p-live{display:block!important}.p2p-card .p2p-still{display:none}"
-)
+
+def _style() -> str:
+    """The style sheet of a card, as large as things are drawn at present."""
+    px = svg.look().px
+    return (
+        f"{theme('.p2p-card')}.p2p-card{{max-width:992px;box-sizing:border-box;margin:2px 0;padding:10px 14px;font:{px(13)}/1.4 {FONT};"
+        "border:1px solid var(--p2p-faint);border-radius:6px;background:var(--p2p-paper);color:var(--p2p-ink)}"
+        ".p2p-card .p2p-head{display:flex;flex-wrap:wrap;align-items:baseline;gap:4px 10px}"
+        f".p2p-card .p2p-head b{{font-size:{px(15)};font-weight:600}}"
+        f".p2p-card .p2p-badge{{padding:0 8px;border:1px solid var(--p2p-line);border-radius:9px;font-size:{px(12)};color:var(--p2p-soft)}}"
+        ".p2p-card dl{display:flex;flex-wrap:wrap;gap:6px 26px;margin:8px 0 2px;padding:0}"
+        ".p2p-card dl div{display:block}.p2p-card dl dt,.p2p-card dl dd{display:block;float:none;width:auto;margin:0;padding:0}"
+        f".p2p-card dl dt{{font-size:{px(11)};font-weight:400;color:var(--p2p-soft)}}.p2p-card dl dd{{font-variant-numeric:tabular-nums}}"
+        f".p2p-card dl .p2p-mono{{font-family:{MONO};font-size:{px(12)};overflow-wrap:anywhere}}"
+        ".p2p-card .p2p-note{margin:8px 0 2px;color:var(--p2p-soft)}.p2p-card svg{display:block;margin-top:8px}"
+        ".p2p-card .p2p-live{display:block!important}.p2p-card .p2p-still{display:none}"
+    )
 
 
 _CODE = re.compile("`([^`]+)`")
@@ -64,7 +68,7 @@ def _card(title: str, badges: Iterable[str], facts: Facts, *, note: str = "", pi
     body = "".join(f"<div><dt>{safe(name)}</dt><dd{_mono(value)}>{safe(value)}</dd></div>" for name, value in facts)
     said = _CODE.sub(r"<code>\1</code>", safe(note))
     html = (
-        f'<div class="p2p-card"><style>{_STYLE}</style><div class="p2p-head">{head}</div>'
+        f'<div class="p2p-card"><style>{_style()}</style><div class="p2p-head">{head}</div>'
         + (f"<dl>{body}</dl>" if facts else "")
         + (f'<div class="p2p-note">{said}</div>' if note else "")
         + (f'<div class="p2p-live" hidden="hidden" style="display:none">{picture}</div>{_still(picture, title)}' if picture else "")

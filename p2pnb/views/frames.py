@@ -20,6 +20,7 @@ import pandas as pd
 
 from p2pnb import spec
 from p2pnb.uid import common_prefix_length, short
+from p2pnb.views import svg
 
 Row = Mapping[str, Any]
 
@@ -40,6 +41,8 @@ class Frame(pd.DataFrame):
 
     def _repr_html_(self) -> str | None:
         html: str | None = self._abbreviated()._repr_html_()  # type: ignore[operator]
+        if html and svg.look().scale > 1:
+            html = html.replace('class="dataframe"', f'class="dataframe" style="font-size:{svg.look().px(12)}"')
         return html and html.replace("…", "…&NoBreak;")  # a line may otherwise break after an ellipsis
 
     def _abbreviated(self) -> pd.DataFrame:

@@ -36,6 +36,7 @@ class Outcome:
     result: str = ""  # text/plain of the value that the cell ended with
     error: str = ""  # the exception's class
     message: str = ""
+    traceback: list[str] = field(default_factory=list)
     displays: list[dict[str, Any]] = field(default_factory=list)  # contents of display_data and update_display_data
     seconds: float = 0.0  # from the interrupt to the end, if it was interrupted
 
@@ -66,7 +67,7 @@ class Kernel:
                     interrupted = time.monotonic()
                     self._manager.interrupt_kernel()
             elif kind == "error":
-                outcome.error, outcome.message = content["ename"], content["evalue"]
+                outcome.error, outcome.message, outcome.traceback = content["ename"], content["evalue"], content["traceback"]
             elif kind == "execute_result":
                 outcome.result = content["data"]["text/plain"]
             elif kind in ("display_data", "update_display_data"):

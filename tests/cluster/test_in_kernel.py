@@ -97,3 +97,35 @@ def test_a_widget_is_displayed_live_and_becomes_its_picture(kernel: Any) -> None
         assert view not in each["data"]
         assert "<svg" in each["data"]["text/html"]
     assert kernel.run("cluster.errors").result == "[]"
+
+
+def test_errors_take_two_lines_and_tb_shows_the_rest(kernel: Any) -> None:
+    kernel.run(LAUNCH, cell="errors")
+    missing = kernel.run("topic = key_of(b'nothing')\nvalue = await cluster[1].ref(topic)")
+    assert missing.error == "NotFound"
+    first, second = missing.traceback
+    assert first.endswith(missing.message)
+    assert "line 2: value = await cluster[1].ref(topic)" in second
+    assert "cluster.where(key)" in second
+    assert "Traceback" in kernel.run("%tb").traceback[1]
+    for mistake, fix in (
+        ("cluster[1].lookup(topic).nearest", "write `(await cluster[1].lookup(…)).nearest`"),
+        ("await cluster[1].ref(5)", "write Key.from_int(5)"),
+        ("await cluster.close(); cluster.nodes()", "launch another one"),
+    ):
+        outcome = kernel.run(mistake)
+        assert fix in outcome.message
+        assert len(outcome.traceback) == 2
+
+
+def test_the_stage_is_for_cells_from_now_on(kernel: Any) -> None:
+    kernel.run(LAUNCH, cell="stage")
+    assert kernel.run("%load_ext p2pnb\n%p2p").text.startswith("screen: text of 12 px")
+    assert kernel.run("%p2p stage").text.startswith("stage: text of 18 px")
+    assert "font:20px" in kernel.run("cluster[0]._repr_mimebundle_()['text/html']").result
+    assert "font-size:18px" in kernel.run("cluster.nodes()._repr_html_()").result
+    assert kernel.run("cluster[0].table().scale").result == "1.5"
+    assert "takes stage or screen" in kernel.run("%p2p huge").text
+    kernel.run("%unload_ext p2pnb")
+    assert kernel.run("cluster[0].table().scale").result == "1.0"
+    assert not kernel.run("await cluster.close()").error
