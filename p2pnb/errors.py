@@ -67,6 +67,10 @@ class BadSignature(P2PError):
     """An Ed25519 signature does not hold for the public key, key, sequence and value it came with."""
 
 
+class PolicyError(P2PError):
+    """A policy (`Cluster.launch(…, policies={…})`) gave back what its interface does not allow, or never came to an end."""
+
+
 class ClusterClosed(P2PError):
     """The cluster was closed; launch another one."""
 

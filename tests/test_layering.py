@@ -27,9 +27,10 @@ BELOW = {
     "net": {"base", "wire", "net"},
     "peer": {"base", "wire", "dht", "net", "peer"},
     "views": {"base", "wire", "dht", "views"},
+    "check": {"base", "wire", "dht", "views", "check"},  # grades decisions, so it needs no peer and no network
     "cluster": {"base", "wire", "dht", "net", "peer", "views", "cluster"},
     "lab": {"base", "wire", "dht", "net", "peer", "views", "cluster", "lab"},
-    "top": {"base", "wire", "dht", "net", "peer", "views", "cluster", "lab", "top"},
+    "top": {"base", "wire", "dht", "net", "peer", "views", "check", "cluster", "lab", "top"},
 }
 PURE = {"base", "wire", "dht"}
 CLOCKS_AND_SOCKETS = {"asyncio", "socket", "selectors", "select", "ssl", "time", "datetime", "threading", "concurrent", "multiprocessing"}

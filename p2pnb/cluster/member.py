@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from p2pnb import spec
+from p2pnb.dht.policies import Policies
 from p2pnb.dht.store import Put, Store
 from p2pnb.errors import NodeDown
 from p2pnb.net.carrier import Carrier
@@ -34,6 +35,7 @@ class Settings:
     alpha: int = spec.ALPHA
     encryption: bool = True
     listen: bool = True
+    policies: Policies | None = None
 
 
 class Kept(NamedTuple):
@@ -136,6 +138,7 @@ class Member:
             words=self._words,
             clock=self._clock,
             listens=settings.listen,
+            policies=settings.policies,
         )
         if kept is not None:
             self.peer.adopt(kept.store, kept.published)

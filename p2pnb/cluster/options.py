@@ -6,6 +6,7 @@ from typing import Any
 
 from p2pnb import spec
 from p2pnb.cluster.member import Settings
+from p2pnb.dht.policies import Policies
 
 NETWORKS = ("tcp", "memory", "virtual")
 VIRTUAL_LATENCY = 0.05  # seconds, one way: about that between two homes on one continent
@@ -38,6 +39,15 @@ def as_addresses(addresses: Any) -> tuple[tuple[str, int], ...]:
         if not isinstance(address, (tuple, list)) or len(address) != 2:
             raise TypeError(f'bootstrap is a list of addresses, such as [("192.168.1.5", 9000)], not {addresses!r}')
     return tuple((ip, port) for ip, port in found)
+
+
+def as_policies(policies: Any) -> Policies | None:
+    """The `policies` of a launch, checked; they are not active until somebody says so."""
+    if policies is None:
+        return None
+    found = Policies.checked(policies)
+    found.active = False
+    return found
 
 
 def check(n: Any, network: Any, settings: Settings, seed: Any, latency: Any, loss: Any) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from p2pnb.dht import lookup as decided
+from p2pnb.dht.policy_lookup import PolicyLookup
 from p2pnb.errors import ClusterClosed
 from p2pnb.peer import bags
 from p2pnb.uid import Key, as_key, common_prefix_length, short
@@ -46,7 +47,7 @@ class Lookup:
     `.duration_s`: seconds; `.frame()`: one row a step.
     """
 
-    def __init__(self, lookup: decided.Lookup, position_of: PositionOf) -> None:
+    def __init__(self, lookup: decided.Lookup | PolicyLookup, position_of: PositionOf) -> None:
         self.target = Key.from_int(lookup.target)
         self.nearest: list[Contact] = lookup.nearest
         self.hops = lookup.hops

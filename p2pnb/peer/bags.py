@@ -50,7 +50,8 @@ class Bags(Records):
 
     async def bag_popular(self, key: bytes | str) -> BagResult:
         """The values with most publishers, best first (the draft, `peer-bag-popular`). Empty where nobody published."""
-        return BagResult("popular", merge.popular(await self._bags(BagPopular(as_key(key).int), "bag_popular")))
+        bags = await self._bags(BagPopular(as_key(key).int), "bag_popular")
+        return BagResult("popular", merge.popular(bags) if self.policies is None else self.policies.popular(bags))
 
     async def bag_recent(self, key: bytes | str) -> BagResult:
         """The values published last, newest first (the draft, `peer-bag-recent`)."""

@@ -21,15 +21,16 @@ from p2pnb import spec
 from p2pnb.address import group_of
 from p2pnb.dht.deferred import Deferred
 from p2pnb.dht.lookup import Lookup
+from p2pnb.dht.policies import Policies, PolicyTable
 from p2pnb.dht.responder import Answers, Responder
 from p2pnb.dht.store import Put, Store, key_of_request
 from p2pnb.dht.table import RoutingTable
 from p2pnb.errors import LocalProtocolError, P2PError, PeerUnreachable, ProtocolError
 from p2pnb.net.contract import Lost, Received, Recv, Send
-from p2pnb.peer.cause import CAUSE
+from p2pnb.peer.cause import CAUSE, UPKEEP
 from p2pnb.peer.report import Event, Looked, Report
 from p2pnb.peer.requests import Done, Outcome, Requests
-from p2pnb.peer.search import Judge, Patience, Search
+from p2pnb.peer.search import Judge, Patience, PolicySearch, Search
 from p2pnb.uid import as_key, short
 from p2pnb.wire.contact import Contact, contact
 from p2pnb.wire.messages import (
@@ -82,6 +83,7 @@ class Core:
         log: Callable[[Event], None] | None = None,
         words: Collection[str] = (),
         listens: bool = True,
+        policies: Policies | None = None,
     ) -> None:
         self.uid = as_key(uid, "a uid")
         self.replication = _within(replication, spec.MIN_REPLICATION, spec.MAX_REPLICATION, "replication")
@@ -97,7 +99,8 @@ class Core:
         except RuntimeError:
             raise RuntimeError("a Peer lives on an event loop: make it inside a coroutine, or use Cluster.launch") from None
         self.clock = clock or self.loop.time
-        self.table = RoutingTable(self.own, self.k)
+        self.policies = policies
+        self.table = RoutingTable(self.own, self.k) if policies is None else PolicyTable(self.own, self.k, policies)
         self.store = Store(network=network, rng=self.rng)
         self.responder: Answers = Responder(self.own, self.table, self.store)
         self.patience = Patience()
@@ -138,24 +141,20 @@ class Core:
     ) -> Search:
         """Drives one lookup with `request` to its end; `thrifty`: with few requests rather than in the shortest time."""
         now = self.clock()
-        lookup = Lookup(
-            target,
-            self.own,
-            self.table.nearest(target, spec.MAX_CONTACTS),
-            want=want,
-            alpha=self.alpha,
-            now=now,
-            patience=self.patience.seconds,
-            is_linked=self.requests.is_linked,
-            prefer_linked=judge is not None,
-            own_address=self.address,
-        )
-        search = Search(self, lookup, request, judge, self.patience.stagger if thrifty else 0.0)
+        seeds = self.table.nearest(target, spec.MAX_CONTACTS)
+        if self.policies is not None and self.policies.active and CAUSE.get() != UPKEEP:
+            search: Search = PolicySearch(self, self.policies, seeds, target, request, want, judge)
+        else:
+            lookup = Lookup(
+                target, self.own, seeds, want=want, alpha=self.alpha, now=now, patience=self.patience.seconds,
+                is_linked=self.requests.is_linked, prefer_linked=judge is not None, own_address=self.address,
+            )  # fmt: skip
+            search = Search(self, lookup, request, judge, self.patience.stagger if thrifty else 0.0)
         await search.run()
-        ended = self.clock()
+        done, ended = search.lookup, self.clock()
         self.table.looked_up(target, ended)
         found = None if judge is None else search.result is not None
-        counts = (lookup.hops, lookup.rpcs, lookup.dials, lookup.failures)
+        counts = (done.hops, done.rpcs, done.dials, done.failures)
         self.lookups.append(Looked(now, target, VERBS[type(request)], *counts, ended - now, found, CAUSE.get()))
         return search
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from p2pnb import spec
 from p2pnb.dht.lookup import Lookup
+from p2pnb.dht.policy_lookup import PolicyLookup
 from p2pnb.errors import P2PError, PeerUnreachable
 from p2pnb.net.contract import Recv, Send
 from p2pnb.peer.bags import Bags
@@ -78,7 +79,7 @@ class Peer(Values, Bags, Namespaces):
                 target = self.table.random_in(bucket, self.rng)
                 await self.search(target, Peers(target), want=self.k)
 
-    async def lookup(self, target: bytes | str, *, want: int | None = None) -> Lookup:
+    async def lookup(self, target: bytes | str, *, want: int | None = None) -> Lookup | PolicyLookup:
         """The `want` peers nearest to `target` (default: k), found by asking ever nearer ones. Returns the finished lookup."""
         self._begin("lookup")
         key = as_key(target, "the target of a lookup").int

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from p2pnb.dht.lookup import Lookup
+from p2pnb.dht.policies import Policies
+from p2pnb.dht.policy_lookup import PolicyLookup
 from p2pnb.errors import P2PError, PeerUnreachable
 from p2pnb.peer.cause import CAUSE
 from p2pnb.peer.report import Report
-from p2pnb.peer.requests import Done, Outcome
+from p2pnb.peer.requests import Done, Outcome, Requests
 from p2pnb.wire.contact import Contact, contact
 from p2pnb.wire.messages import Iam, Nearest, Reply, Request, Set, Stored, Welcome, to_datum
 from p2pnb.wire.sexp import written
@@ -35,6 +37,14 @@ class Asker(Protocol):
     clock: Callable[[], float]
 
     def ask(self, whom: Contact, request: Request, done: Done, datum: Any = None, cause: str | None = None) -> None: ...
+
+
+class Looker(Asker, Protocol):
+    """Whoever looks something up."""
+
+    own: int
+    alpha: int
+    requests: Requests
 
 
 class _Driver(ABC):
@@ -93,7 +103,9 @@ class Search(_Driver):
     the nearest takes several, but the first reply says better whom to ask: from then on, `alpha` are.
     """
 
-    def __init__(self, asker: Asker, lookup: Lookup, request: Request, judge: Judge | None = None, stagger: float = 0.0) -> None:
+    def __init__(
+        self, asker: Asker, lookup: Lookup | PolicyLookup, request: Request, judge: Judge | None = None, stagger: float = 0.0
+    ) -> None:
         super().__init__(asker)
         self.lookup = lookup
         self.result: Reply | None = None
@@ -149,6 +161,43 @@ class Search(_Driver):
         else:
             lookup.failed(whom, now, dialled=False)
         self._pump()
+
+
+class PolicySearch(Search):
+    """A search whose lookup is somebody's own: what it raises ends the search, and is raised by `run`, where somebody
+    awaits it. So is what another policy raised in an answer to us."""
+
+    def __init__(
+        self, asker: Looker, policies: Policies, seeds: list[Contact], target: int, request: Request, want: int, judge: Judge | None
+    ) -> None:
+        make, now, is_linked = policies.lookup or Lookup, asker.clock(), asker.requests.is_linked
+        lookup = PolicyLookup(make, target, asker.own, seeds, want=want, alpha=asker.alpha, now=now, is_linked=is_linked)
+        super().__init__(asker, lookup, request, judge)
+        self._policies = policies
+        self._error: Exception | None = None
+
+    async def run(self) -> None:
+        self._policies.check()
+        await super().run()
+        if self._error is not None:
+            raise self._error
+        self._policies.check()
+
+    def _answered(self, whom: Contact, outcome: Outcome) -> None:
+        try:
+            super()._answered(whom, outcome)
+        except Exception as error:
+            self._fail(error)
+
+    def _awake(self) -> None:
+        try:
+            super()._awake()
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._error = self._error or error
+        self._end()
 
 
 class Replication(_Driver):

@@ -244,6 +244,13 @@ def faults_card(summary: Summary) -> Card:
     return _card(f"{count(len(on))} fault{'s' * (len(on) != 1)}", [], facts, note=note)
 
 
+def check_card(summary: Summary, picture: str = "") -> Card:
+    """A check. Needs `policy score most`; `lost` is the name of the case that the picture shows, if any."""
+    badges = [f"{summary['score']} of {summary['most']} points", "all there" if summary["score"] == summary["most"] else ""]
+    note = f"Lost first: {summary['lost']}" + (", as in the picture." if picture else ".") if summary.get("lost") else ""
+    return _card(f"Check of {summary['policy']}", badges, [], note=note, picture=picture)
+
+
 def call_card(summary: Summary) -> Card:
     """What became of a call. Needs `procedure`; shows, where given, the keys below.
 

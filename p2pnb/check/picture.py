@@ -1,0 +1,28 @@
+"""A ranking as a picture: what is to stand where, and where it was put."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from p2pnb.views import svg
+
+RIGHT, WRONG = ("disc", svg.GREEN, "in its place"), ("cross", svg.VERMILLION, "not in its place")
+LINE, LEFT, TOP = 26.0, 40.0, 62.0
+
+
+def ranking(title: str, headers: Sequence[str], rows: Sequence[tuple[Sequence[str], bool]]) -> str:
+    """A line for each row, (cells, whether it is in its place), under `headers`, as SVG text."""
+    widths = [
+        max(8.0 * max(len(header), *(len(cells[i]) for cells, _ in rows)) if rows else 8.0 * len(header), 48.0) + 14
+        for i, header in enumerate(headers)
+    ]
+    starts = [LEFT + sum(widths[:i]) for i in range(len(headers))]
+    parts = [svg.legend([RIGHT, WRONG], 14, 18)]
+    parts += [svg.text(x, 46, header, kind="soft", size=11) for x, header in zip(starts, headers, strict=True)]
+    for line, (cells, right) in enumerate(rows):
+        y = TOP + line * LINE + 8
+        shape, colour, meaning = RIGHT if right else WRONG
+        parts.append(svg.mark(shape, 20, y, 5, colour, meaning))
+        parts += [svg.text(x, y + 4, cell, kind="mono") for x, cell in zip(starts, cells, strict=True)]
+    about = "One line for each, in the true order, with its true rank and the rank that it was given."
+    return svg.picture(max(LEFT + sum(widths), 420), TOP + max(len(rows), 1) * LINE, title, about, parts)
