@@ -21,6 +21,8 @@ class Key(bytes):
     """A 32-byte key or uid. `str()` is its full hex, `repr()` a short form, `a ^ b` the distance as an int.
 
     `Key(x)` takes 32 bytes or 64 hex digits and raises `TypeError` or `ValueError` that says what to write instead.
+
+    Example: `Key("ab" * 32) ^ key_of(b"cats")`.
     """
 
     __slots__ = ()
@@ -30,7 +32,10 @@ class Key(bytes):
 
     @classmethod
     def from_int(cls, number: SupportsIndex) -> Key:
-        """The key whose big-endian number is `number`, 0 <= number < 2^256."""
+        """The key whose big-endian number is `number`, 0 <= number < 2^256.
+
+        Example: `Key.from_int(7)`.
+        """
         return bytes.__new__(cls, operator.index(number).to_bytes(BYTES, "big"))
 
     @property
@@ -54,7 +59,10 @@ class Key(bytes):
 
 
 def key_of(data: Any) -> Key:
-    """The key under which `data` is stored: its SHA-256 (the draft, `peer-set`)."""
+    """The key under which `data` is stored: its SHA-256 (the draft, `peer-set`).
+
+    Example: `topic = key_of(b"cats")`.
+    """
     if not isinstance(data, (bytes, bytearray, memoryview)):
         hint = f": write key_of({data!r}.encode())" if isinstance(data, str) else ""
         raise brief(TypeError(f"key_of takes bytes, not {type(data).__name__}{hint}"))

@@ -29,7 +29,7 @@ CORE = {
     "nest-asyncio": {"nest_asyncio"},
 }
 # Only where a function needs it: the rest of p2pnb works without, or runs only where it is there anyway.
-EXTRAS = {"notebooks": {"jupyterlab", "matplotlib"}, "scale": {"distributed", "dask"}, "fast": {"numba"}}
+EXTRAS = {"notebooks": {"jupyterlab", "matplotlib", "networkx"}, "scale": {"distributed", "dask"}, "fast": {"numba"}}
 INSIDE_A_KERNEL = {"ipykernel"}
 HEAVY = {"matplotlib", "jupyterlab", "distributed", "dask", "numba", "nest_asyncio"}
 
@@ -57,7 +57,7 @@ def test_the_metadata() -> None:
     assert PROJECT["license"] == "MIT"
     assert {name_of(each) for each in PROJECT["dependencies"]} == set(CORE)
     extras = {extra: {name_of(each) for each in listed} for extra, listed in PROJECT["optional-dependencies"].items()}
-    assert extras["notebooks"] == {"jupyterlab", "matplotlib"}
+    assert extras["notebooks"] == {"jupyterlab", "matplotlib", "networkx"}
     assert "distributed" in extras["scale"]
     assert extras["fast"] == {"numba"}
     assert {"pytest", "nbval", "hypothesis"} <= extras["test"]
@@ -87,7 +87,7 @@ def test_the_wheel_says_what_it_is(wheel: zipfile.ZipFile) -> None:
 
 def test_every_module_can_be_imported_without_extras() -> None:
     """With every extra's packages hidden, as on a machine that installed p2pnb alone."""
-    hidden = set().union(*EXTRAS.values()) | INSIDE_A_KERNEL | {"pytest", "hypothesis", "networkx", "noise"}
+    hidden = set().union(*EXTRAS.values()) | INSIDE_A_KERNEL | {"pytest", "hypothesis", "noise"}
     imported = python(f"""
 import importlib, pkgutil, sys
 class Hide:

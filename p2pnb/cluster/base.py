@@ -46,7 +46,10 @@ class Base:
     # --- its nodes ------------------------------------------------------------------------------------------------------
 
     def position_of(self, uid: int | None) -> int | None:
-        """The position of the node with this uid (a number); None for a stranger."""
+        """The position of the node with this uid (a number); None for a stranger.
+
+        Example: `cluster.position_of(cluster[3].uid.int)`.
+        """
         return self._network.position_of(uid)
 
     def _rows(self) -> list[dict[str, Any]]:

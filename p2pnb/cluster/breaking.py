@@ -22,7 +22,10 @@ class Breaking(Tables):
     """What of a `Cluster` breaks things."""
 
     def restart(self, node: Node, *, timeout: float | None = None) -> Call[Node]:
-        """Starts `node` anew at its old address, under its old uid, with empty stores; it joins through another node."""
+        """Starts `node` anew at its old address, under its old uid, with empty stores; it joins through another node.
+
+        Example: `await cluster.restart(cluster[3])`.
+        """
         member = self._member(node, "restart")
 
         async def restarted() -> Node:
@@ -35,21 +38,29 @@ class Breaking(Tables):
         """Kills nodes at once and without warning: these, or a `fraction` of the living ones. Returns them.
 
         Their connections are reset; with `silent` they turn into black holes, as when a machine loses its power.
+
+        Example: `cluster.kill(cluster[3], cluster[5])`, or `cluster.kill(fraction=0.3)`.
         """
         chosen = self._chosen(nodes, fraction, "kill")
         return self._listed(self._on_thread(lambda: self._network.kill(chosen(), silent)), ("restarted", "killed"))
 
     def partition(self, *nodes: Node, fraction: float | None = None) -> list[Node]:
-        """Cuts these nodes, or a `fraction` of the living ones (default a half), off from all others. Returns them."""
+        """Cuts these nodes, or a `fraction` of the living ones (default a half), off from all others. Returns them.
+
+        Example: `cluster.partition(fraction=0.5)`.
+        """
         chosen = self._chosen(nodes, 0.5 if not nodes and fraction is None else fraction, "partition")
         return self._listed(self._on_thread(lambda: self._network.partition(chosen())), ("cut off", "cut off, dead"))
 
     def heal(self) -> list[Node]:
-        """Ends a partition. Returns the nodes that took part in it."""
+        """Ends a partition. Returns the nodes that took part in it.
+
+        Example: `cluster.heal()`.
+        """
         return self._listed(self._on_thread(self._network.heal), ("joined again", "joined again, dead"))
 
     def faults(self, *faults: Fault) -> Faults:
-        """Begins these faults: `cluster.faults(Latency(0.05), Loss(0.1), Liars(cluster[3:6]))`. Without any: those that are on.
+        """Begins these faults. Without any: those that are on. Example: `cluster.faults(Latency(0.05), Loss(0.1), Liars(cluster[3:6]))`.
 
         `.stop()` mends them, `.frame()` says what happened, when, and to whom. All of them begin, or none. `faults.py` and
         `churn.py` of `p2pnb.cluster` say which there are. Raises `ValueError` for a node of another cluster, a rate that is
@@ -61,7 +72,7 @@ class Breaking(Tables):
         return Faults(self, self._on_thread(self._network.injection.begin, ready))
 
     def churn(self, sessions: Sessions | Recorded = Weibull(), **options: Any) -> Faults:  # noqa: B008 (it never changes)
-        """Nodes come and go from now on: `cluster.churn(Weibull(), away=600)`. The options are those of `Churn`."""
+        """Nodes come and go from now on. The options are those of `Churn`. Example: `cluster.churn(Weibull(), away=600)`."""
         return self.faults(Churn(sessions, **options))
 
     def _with_members(self, fault: Any) -> Fault:

@@ -137,6 +137,8 @@ class Call(Coroutine[Any, Any, T]):
     `coroutine` is run on the cluster's thread. `name` is what was asked ("set"), `on` of whom ("node"): for the repr and
     the errors. After `timeout` seconds the call fails with `RequestTimeout` and the work is cancelled. `cause` is the id
     under which events show what the call made happen; "set#12" if not given. `progress` is drawn where and while somebody waits.
+
+    Example: `call = node.set(b"hello")`, then `key = await call`.
     """
 
     __slots__ = ("__weakref__", "_drivers", "_on", "_progress", "_work", "cause")
@@ -174,18 +176,27 @@ class Call(Coroutine[Any, Any, T]):
     # -- asking about it, ending it
 
     def done(self) -> bool:
-        """Whether there is an outcome: a result, an error, or that it was cancelled."""
+        """Whether there is an outcome: a result, an error, or that it was cancelled.
+
+        Example: `call.done()`.
+        """
         return self._work.done
 
     def cancel(self) -> bool:
-        """Cancels the work itself; whoever awaits it gets `CancelledError`. False if it was done already."""
+        """Cancels the work itself; whoever awaits it gets `CancelledError`. False if it was done already.
+
+        Example: `call.cancel()`.
+        """
         if self._work.done:
             return False
         self._work.background.post(self._work.cancel)
         return True
 
     def fail(self, error: BaseException) -> None:
-        """Ends the call at once: whoever awaits it gets `error`, and the work is cancelled. Nothing if it was done already."""
+        """Ends the call at once: whoever awaits it gets `error`, and the work is cancelled. Nothing if it was done already.
+
+        Example: `call.fail(RuntimeError("enough"))`.
+        """
         self._work.background.post(self._work.end, error)
 
     # -- waiting for it
@@ -216,7 +227,10 @@ class Call(Coroutine[Any, Any, T]):
             work.waiters.pop(woken, None)
 
     def wait(self) -> T:
-        """Blocks this thread until the outcome is there: what `run(call)` does."""
+        """Blocks this thread until the outcome is there: what `run(call)` does.
+
+        Example: `key = node.set(b"hello").wait()`.
+        """
         __tracebackhide__ = True
         work = self._work
         over = threading.Event()

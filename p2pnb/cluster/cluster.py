@@ -40,6 +40,8 @@ class Cluster(Breaking, Shown):
     """A network of nodes in this process. Make it with `await Cluster.launch(20)`.
 
     `cluster[3]`, `cluster["3fa9"]` or `cluster[uid]` is a node, a slice a list of them; positions are permanent.
+
+    Example: `cluster = await Cluster.launch(20)`.
     """
 
     @classmethod
@@ -82,6 +84,8 @@ class Cluster(Breaking, Shown):
         Relaunching from the same cell closes the cluster that the cell launched before. Raises `ValueError` and `TypeError`
         for arguments out of range and policies that lack something, `OSError` for a port that cannot be opened,
         `PeerUnreachable` when nothing can be joined.
+
+        Example: `cluster = await Cluster.launch(64, k=3, seed=1)`.
         """
         virtual = network == "virtual"
         encryption = not virtual if encryption is None else encryption
@@ -147,7 +151,10 @@ class Cluster(Breaking, Shown):
         raise KeyError(f"{prefix!r} is ambiguous, {len(found)} uids begin with it: nodes {named}; give more digits")
 
     def holders(self, key: bytes | str) -> Nodes:
-        """The living nodes that hold a record at `key`, nearest first: a value, a bag, or an entry at its `namespace.key(name)`."""
+        """The living nodes that hold a record at `key`, nearest first: a value, a bag, or an entry at its `namespace.key(name)`.
+
+        Example: `cluster.holders(key)`.
+        """
         wanted = as_key(key)
 
         def found() -> list[Member]:
@@ -166,7 +173,10 @@ class Cluster(Breaking, Shown):
         return iter(self[:])
 
     def random(self) -> Node:
-        """A living node, drawn with the cluster's seed."""
+        """A living node, drawn with the cluster's seed.
+
+        Raises `ClusterClosed` when every node was killed. Example: `await cluster.random().ref(key)`.
+        """
         living = self._network.living
         if not living:
             raise ClusterClosed("every node was killed: await cluster.restart(cluster[0])")
@@ -175,7 +185,10 @@ class Cluster(Breaking, Shown):
     # --- growing and joining ----------------------------------------------------------------------------------------------
 
     def add(self, n: int = 1, *, timeout: float | None = None) -> Call[list[Node]]:
-        """`n` more nodes, joined; the result is a list of them."""
+        """`n` more nodes, joined; the result is a list of them.
+
+        Example: `new = await cluster.add(3)`.
+        """
         check_count(n)
 
         async def grown() -> list[Node]:
@@ -187,11 +200,16 @@ class Cluster(Breaking, Shown):
         """All nodes join the network of the peer at `ip` and `port`; the result is that peer's uid.
 
         Raises `PeerUnreachable`, whose `reason` is "refused", "timeout" (a firewall or wifi isolation?), "not-a-peer" or "other-network".
+
+        Example: `await cluster.join("192.168.1.5", 9000)`.
         """
         return self._start(self._network.join(ip, port), "join", timeout=timeout)
 
     def invite(self) -> Invite:
-        """The line to paste on another machine (for a cluster on loopback: in another notebook of this one)."""
+        """The line to paste on another machine (for a cluster on loopback: in another notebook of this one).
+
+        Raises `ClusterClosed` when every node was killed. Example: `cluster.invite()`.
+        """
         settings = self._network.settings
         living = self._network.living
         if not living:
@@ -207,6 +225,8 @@ class Cluster(Breaking, Shown):
         """`with cluster.watch() as watch:` collects the messages that calls made in the block caused.
 
         With `words` their texts too, cut short, for `watch.sequence()`: those of the newest 2,000 requests.
+
+        Example: `with cluster.watch() as watch: await cluster[3].ref(key)`.
         """
         self._check_open()
         log = self._network.log
@@ -216,7 +236,7 @@ class Cluster(Breaking, Shown):
         """All nodes as a live picture, the binary trie of their uids: look, click, kill, restart, add, cut off, mend.
 
         Each call is replayed over `pace` seconds (0: not at all), since on loopback it is over in milliseconds; upkeep is faint.
-        `key`: the nodes that hold its record are marked. Raises `ClusterClosed`, `ValueError`.
+        `key`: the nodes that hold its record are marked. Raises `ClusterClosed`, `ValueError`. Example: `cluster.map(key=key)`.
         """
         from p2pnb.cluster.maps import map_of  # noqa: PLC0415 (loads ipywidgets)
 
@@ -227,7 +247,10 @@ class Cluster(Breaking, Shown):
     # --- living and ending --------------------------------------------------------------------------------------------------
 
     def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, timeout: float | None = None) -> Call[T]:
-        """Runs `function(*args)`, a coroutine function, on the cluster's own loop: for workloads, with `await node.peer.set(…)`."""
+        """Runs `function(*args)`, a coroutine function, on the cluster's own loop: for workloads, with `await node.peer.set(…)`.
+
+        Example: `await cluster.run(workload)`.
+        """
         coroutine = function(*args)
         return self._start(coroutine, "run", timeout=timeout)
 
@@ -241,6 +264,8 @@ class Cluster(Breaking, Shown):
 
         Nothing passes while nobody waits, and a call takes the time that it needs; this is for what happens unasked. Raises
         `ValueError` for less than 0 seconds, and on networks that live in real time.
+
+        Example: `await cluster.advance(3600)`.
         """
         pause = check_seconds(seconds, self._kind)
 
@@ -257,7 +282,10 @@ class Cluster(Breaking, Shown):
         return self._home.errors[-since:] if since else []
 
     def close(self) -> Call[None]:
-        """Ends every node in order; afterwards nothing listens. Closing twice is no mistake."""
+        """Ends every node in order; afterwards nothing listens. Closing twice is no mistake.
+
+        Example: `await cluster.close()`.
+        """
         return Call(self._close(), "close", on="cluster", home=self._home)
 
     async def _close(self) -> None:

@@ -71,50 +71,82 @@ class Node:
     # --- the draft's procedures -----------------------------------------------------------------------------------------
 
     def connect(self, ip: str, port: int, *, timeout: float | None = None) -> Call[bool]:
-        """Makes sure that this node knows the peer at `ip` and `port`; False when it cannot, and `node.last.reason` says why."""
+        """Makes sure that this node knows the peer at `ip` and `port`; False when it cannot, and `node.last.reason` says why.
+
+        Example: `await node.connect("192.168.1.5", 9000)`.
+        """
         return self._call("connect", lambda peer: peer.connect(ip, port), timeout)
 
     def bootstrap(self, *, timeout: float | None = None) -> Call[None]:
-        """Fills the routing table from the peers it knows: its surroundings, then each bucket farther away."""
+        """Fills the routing table from the peers it knows: its surroundings, then each bucket farther away.
+
+        Example: `await node.bootstrap()`.
+        """
         return self._call("bootstrap", lambda peer: peer.bootstrap(), timeout)
 
     def set(self, value: bytes, *, timeout: float | None = None) -> Call[Key]:
         """Stores up to 249,996 bytes at the nearest peers to their SHA-256; the result is that key.
 
         Raises `ValueTooLarge`, `StoreFull` when no replica took it, `PeerUnreachable`. `node.last.stored`: how many did.
+
+        Example: `key = await node.set(b"hello")`.
         """
         return self._call("set", lambda peer: peer.set(value), timeout)
 
     def ref(self, key: bytes | str, *, timeout: float | None = None) -> Call[bytes]:
-        """The value under `key` (32 bytes or 64 hex digits), verified. Raises `NotFound`."""
+        """The value under `key` (32 bytes or 64 hex digits), verified. Raises `NotFound`.
+
+        Example: `value = await node.ref(key)`.
+        """
         return self._call("ref", lambda peer: peer.ref(key), timeout)
 
     def bag_publish(self, key: bytes | str, value: bytes, *, timeout: float | None = None) -> Call[None]:
-        """Adds `value`, 32 bytes, to the bag of `key`."""
+        """Adds `value`, 32 bytes, to the bag of `key`.
+
+        Example: `await node.bag_publish(key_of(b"cats"), key)`.
+        """
         return self._call("bag_publish", lambda peer: peer.bag_publish(key, value), timeout)
 
     def bag_popular(self, key: bytes | str, *, timeout: float | None = None) -> Call[BagResult]:
-        """The values of the bag with most publishers, best first."""
+        """The values of the bag with most publishers, best first.
+
+        Example: `popular = await node.bag_popular(key_of(b"cats"))`.
+        """
         return self._call("bag_popular", lambda peer: BagResult.of(peer.bag_popular(key), key), timeout)
 
     def bag_recent(self, key: bytes | str, *, timeout: float | None = None) -> Call[BagResult]:
-        """The values of the bag that were published last, newest first."""
+        """The values of the bag that were published last, newest first.
+
+        Example: `recent = await node.bag_recent(key_of(b"cats"))`.
+        """
         return self._call("bag_recent", lambda peer: BagResult.of(peer.bag_recent(key), key), timeout)
 
     def bag_sample(self, key: bytes | str, *, timeout: float | None = None) -> Call[BagResult]:
-        """Values of the bag drawn at random, none twice."""
+        """Values of the bag drawn at random, none twice.
+
+        Example: `sample = await node.bag_sample(key_of(b"cats"))`.
+        """
         return self._call("bag_sample", lambda peer: BagResult.of(peer.bag_sample(key), key), timeout)
 
     def bag_popular_at(self, uid: bytes | str, key: bytes | str, *, timeout: float | None = None) -> Call[BagResult]:
-        """What the peer known as `uid` says is popular, alone."""
+        """What the peer known as `uid` says is popular, alone.
+
+        Example: `await node.bag_popular_at(cluster[5].uid, key_of(b"cats"))`.
+        """
         return self._call("bag_popular_at", lambda peer: BagResult.of(peer.bag_popular_at(uid, key), key), timeout)
 
     def bag_recent_at(self, uid: bytes | str, key: bytes | str, *, timeout: float | None = None) -> Call[BagResult]:
-        """What the peer known as `uid` says is recent, alone."""
+        """What the peer known as `uid` says is recent, alone.
+
+        Example: `await node.bag_recent_at(cluster[5].uid, key_of(b"cats"))`.
+        """
         return self._call("bag_recent_at", lambda peer: BagResult.of(peer.bag_recent_at(uid, key), key), timeout)
 
     def bag_sample_at(self, uid: bytes | str, key: bytes | str, *, timeout: float | None = None) -> Call[BagResult]:
-        """A sample that the peer known as `uid` draws, alone."""
+        """A sample that the peer known as `uid` draws, alone.
+
+        Example: `await node.bag_sample_at(cluster[5].uid, key_of(b"cats"))`.
+        """
         return self._call("bag_sample_at", lambda peer: BagResult.of(peer.bag_sample_at(uid, key), key), timeout)
 
     def namespace_set(
@@ -130,6 +162,8 @@ class Node:
         """Signs and stores the next version of an entry; the result is its signature, 64 bytes.
 
         Raises `StaleSequence` where `sequence` is given and a newer version exists.
+
+        Example: `signature = await node.namespace_set(author.private_key, author.public_key, key_of(b"about"), key)`.
         """
         return self._call(
             "namespace_set", lambda peer: peer.namespace_set(private_key, public_key, key, value, sequence), timeout
@@ -138,21 +172,33 @@ class Node:
     def namespace_ref(
         self, public_key: Any, key: bytes | str, signature: bytes | None = None, *, timeout: float | None = None
     ) -> Call[Key]:
-        """The newest valid version of an entry, or the one that `signature` names; 32 bytes. Raises `NotFound`."""
+        """The newest valid version of an entry, or the one that `signature` names; 32 bytes. Raises `NotFound`.
+
+        Example: `await node.namespace_ref(author.public_key, key_of(b"about"))`.
+        """
         return self._call("namespace_ref", lambda peer: _as_key(peer.namespace_ref(public_key, key, signature)), timeout)
 
     def namespace_ref_at(
         self, uid: bytes | str, public_key: Any, key: bytes | str, signature: bytes | None = None, *, timeout: float | None = None
     ) -> Call[Key]:
-        """As `namespace_ref`, but what the peer known as `uid` has, alone."""
+        """As `namespace_ref`, but what the peer known as `uid` has, alone.
+
+        Example: `await node.namespace_ref_at(cluster[5].uid, author.public_key, key_of(b"about"))`.
+        """
         return self._call("namespace_ref_at", lambda peer: _as_key(peer.namespace_ref_at(uid, public_key, key, signature)), timeout)
 
     def namespace(self, author: Author) -> Namespace:
-        """The namespace of `author`, with names instead of keys: `await node.namespace(author).set("about", value32)`."""
+        """The namespace of `author`, with names instead of keys: `await node.namespace(author).set("about", value32)`.
+
+        Example: `about = node.namespace(Author.create())`.
+        """
         return Namespace(self, author)
 
     def lookup(self, target: bytes | str, *, timeout: float | None = None) -> Call[Lookup]:
-        """The k nearest peers to `target`, and how they were found: `.nearest`, `.hops`, `.rpcs`, `.frame()`."""
+        """The k nearest peers to `target`, and how they were found: `.nearest`, `.hops`, `.rpcs`, `.frame()`.
+
+        Example: `trace = await node.lookup(key)`.
+        """
         return self._call("lookup", lambda peer: self._looked_up(peer, target), timeout)
 
     async def _looked_up(self, peer: Peer, target: bytes | str) -> Lookup:
@@ -161,18 +207,26 @@ class Node:
     # --- what it has ----------------------------------------------------------------------------------------------------
 
     def routing(self) -> Frame:
-        """The routing table: a row a contact, `cached` marks the replacement caches. Ages in seconds, round trips in ms."""
+        """The routing table: a row a contact, `cached` marks the replacement caches. Ages in seconds, round trips in ms.
+
+        Example: `node.routing().query("not cached")`.
+        """
         return frames.routing(self._cluster._routing_rows(self._member))
 
     def lookups(self) -> Frame:
         """The lookups that this node has finished, a row each, the newest 256: target, hops, requests, failures, duration, cause.
 
         `found` says whether a record was found, and is missing for a lookup of nodes only. Empty while the node is down.
+
+        Example: `node.lookups()`.
         """
         return frames.lookups(self._cluster._on_thread(lambda: self._cluster._lookups(self._member)))
 
     def table(self, key: bytes | str | None = None) -> Table:
-        """The routing table as a live widget: its buckets, how fresh each contact is, and the row into which `key` falls."""
+        """The routing table as a live widget: its buckets, how fresh each contact is, and the row into which `key` falls.
+
+        Example: `node.table(key)`.
+        """
         from p2pnb.views.widgets.table import Table  # noqa: PLC0415
 
         cluster, member = self._cluster, self._member
@@ -223,7 +277,10 @@ class Node:
 
 
 class Namespace:
-    """An author's namespace as one node sees it. Names are text, or any 32-byte key; values are 32 bytes."""
+    """An author's namespace as one node sees it. Names are text, or any 32-byte key; values are 32 bytes.
+
+    Example: `about = node.namespace(Author.create())`.
+    """
 
     def __init__(self, node: Node, author: Author) -> None:
         if not isinstance(author, Author):
@@ -232,16 +289,25 @@ class Namespace:
         self.author = author
 
     def set(self, name: str | bytes, value: bytes, sequence: int | None = None, *, timeout: float | None = None) -> Call[bytes]:
-        """Signs and stores the next version of `name`; the result is the signature."""
+        """Signs and stores the next version of `name`; the result is the signature.
+
+        Example: `signature = await namespace.set("about", key)`.
+        """
         author = self.author
         return self.node.namespace_set(author.private_key, author.public_key, _named(name), value, sequence, timeout=timeout)
 
     def ref(self, name: str | bytes, signature: bytes | None = None, *, timeout: float | None = None) -> Call[Key]:
-        """The newest valid version of `name`, or the one that `signature` names. Raises `NotFound`."""
+        """The newest valid version of `name`, or the one that `signature` names. Raises `NotFound`.
+
+        Example: `value = await namespace.ref("about")`.
+        """
         return self.node.namespace_ref(self.author.public_key, _named(name), signature, timeout=timeout)
 
     def key(self, name: str | bytes) -> Key:
-        """Where in the 256-bit space the entry lives: SHA-256 of the public key and the name's key. For `cluster.holders`."""
+        """Where in the 256-bit space the entry lives: SHA-256 of the public key and the name's key. For `cluster.holders`.
+
+        Example: `cluster.holders(namespace.key("about"))`.
+        """
         return Key.from_int(point_of(self.author.public_key, _named(name).int))
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:

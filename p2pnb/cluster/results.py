@@ -45,6 +45,8 @@ class Lookup:
     `.nearest`: the contacts that answered, nearest first; `.hops`: referrals until the nearest was known (1: it was in the
     own table); `.rpcs`: requests; `.dials`: how many of them opened a connection; `.failed`: how many had no good answer;
     `.duration_s`: seconds; `.frame()`: one row a step.
+
+    Example: `trace = await node.lookup(key)`.
     """
 
     def __init__(self, lookup: decided.Lookup | PolicyLookup, position_of: PositionOf) -> None:
@@ -61,11 +63,17 @@ class Lookup:
         self.failed = sum(row["event"] in {"failed", "refuted"} for row in self._rows)
 
     def frame(self) -> Frame:
-        """One row a step: `time_ms`, `event`, `peer` (position), `id`, `shared_bits`, `hop`, `told_by`, `uid`."""
+        """One row a step: `time_ms`, `event`, `peer` (position), `id`, `shared_bits`, `hop`, `told_by`, `uid`.
+
+        Example: `trace.frame()`.
+        """
         return frames.lookup(self._rows, self.target.int)
 
     def picture(self) -> str:
-        """The lookup over time, as SVG text."""
+        """The lookup over time, as SVG text.
+
+        Example: `open("lookup.svg", "w").write(trace.picture())`.
+        """
         return pictures.lookup(self._rows, self.target.int, own=self._own)
 
     def animate(self) -> Replay:
@@ -102,10 +110,13 @@ class BagResult(bags.BagResult):
     """Values of a bag, best first: a list of 32-byte `Key`s, and a picture with publishers when a cell ends with it.
 
     `.entries` has for each value its publishers, the age of its newest vote in seconds, and how many replicas list it.
+
+    Example: `popular = await node.bag_popular(key_of(b"cats"))`.
     """
 
     @classmethod
     async def of(cls, result: Awaitable[bags.BagResult], key: bytes | str) -> BagResult:
+        """A peer's own result, dressed for a notebook. Example: `await BagResult.of(node.peer.bag_popular(key), key)`."""
         plain = await result
         made = cls(plain.kind, plain.entries)
         made[:] = map(Key, plain)
@@ -126,6 +137,8 @@ class Nodes(list["Node"]):
     """Some nodes of a cluster: a list, and a picture of where they stand among all others when a cell ends with it.
 
     `rows` gives the rows of all nodes; `meaning` is what these are to the rest, alive and dead; `key` is marked, too.
+
+    Example: `cluster.holders(key)`.
     """
 
     def __init__(
@@ -137,7 +150,10 @@ class Nodes(list["Node"]):
         self._meaning = meaning
 
     def picture(self) -> str:
-        """All nodes of the cluster by uid, with these marked, as SVG text. Raises `ClusterClosed`."""
+        """All nodes of the cluster by uid, with these marked, as SVG text. Raises `ClusterClosed`.
+
+        Example: `cluster.holders(key).picture()`.
+        """
         held = {node.position for node in self}
         return trie(self._rows(), holders=held, meaning=self._meaning, key=None if self.key is None else self.key.int)
 
@@ -151,7 +167,10 @@ class Nodes(list["Node"]):
 
 
 class Invite(str):
-    """The line to paste on another machine; `str(invite)` is the line itself."""
+    """The line to paste on another machine; `str(invite)` is the line itself.
+
+    Example: `print(cluster.invite())`.
+    """
 
     __slots__ = ()
 

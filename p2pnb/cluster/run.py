@@ -26,6 +26,8 @@ def run(awaitable: Awaitable[T]) -> T:
 
     Raises `TypeError` for something that cannot be awaited, and `RuntimeError` on the cluster's own thread, where one
     writes `await`.
+
+    Example: `value = run(cluster[9].ref(key))`.
     """
     __tracebackhide__ = True  # IPython shows what failed, not the waiting
     if not inspect.isawaitable(awaitable):

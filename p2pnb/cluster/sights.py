@@ -32,8 +32,9 @@ class Sights(Tables):
     def replicas_view(self, key: bytes | str) -> Replicas:
         """Who holds the record at `key`, who should, and who may, live; the slider goes back through everything that happened.
 
-        A record is a value, a bag, or an entry (at its `namespace.key(name)`). Example: `cluster.replicas_view(key)`, then
-        `cluster.kill(*cluster.holders(key)[:2])`. Raises `ClusterClosed`.
+        A record is a value, a bag, or an entry (at its `namespace.key(name)`). Raises `ClusterClosed`.
+
+        Example: `cluster.replicas_view(key)`, then `cluster.kill(*cluster.holders(key)[:2])`.
         """
         from p2pnb.views.widgets.sight import Replicas  # noqa: PLC0415
 
@@ -108,8 +109,9 @@ class Sights(Tables):
     def lookup_stepper(self, target: bytes | str, node: Node | None = None) -> Stepper:
         """A lookup of `target` that waits: each press of *step* asks one peer, or takes one reply. It asks the live network.
 
-        `node` looks it up; by default one that is far from the target, so that there is something to see. Example:
-        `cluster.lookup_stepper(key, node=cluster[3])`. Raises `ClusterClosed`, `NodeDown`.
+        `node` looks it up; by default one that is far from the target, so that there is something to see.
+
+        Raises `ClusterClosed`, `NodeDown`. Example: `cluster.lookup_stepper(key, node=cluster[3])`.
         """
         from p2pnb.cluster.walk import Walk  # noqa: PLC0415
         from p2pnb.views.widgets.steps import Stepper  # noqa: PLC0415
@@ -131,7 +133,7 @@ class Sights(Tables):
         def read() -> Any:
             return watch.rows(), {member.position: member.uid.int for member in self._network.members}
 
-        return Messages(read, lambda: (log.total, len(watch.causes)), None if self._closed else self._stage)
+        return Messages(read, lambda: (log.last, len(watch.causes)), None if self._closed else self._stage)
 
     def _near(self, key: Key) -> list[Member]:
         """The living nodes nearest to `key`, nearest first."""

@@ -35,19 +35,31 @@ class Tables(Base):
         return Nodes(map(self._node, members), lambda: self._on_thread(self._rows), meaning, key)
 
     def nodes(self) -> Frame:
-        """One row a node: `id`, `alive`, address, counts of contacts, links, records and requests, `uid`."""
+        """One row a node: `id`, `alive`, address, counts of contacts, links, records and requests, `uid`.
+
+        Example: `cluster.nodes()["port"]`.
+        """
         return frames.nodes(self._on_thread(self._rows))
 
     def routing(self) -> Frame:
-        """The routing tables of all living nodes, one row a contact."""
+        """The routing tables of all living nodes, one row a contact.
+
+        Example: `cluster.routing()`.
+        """
         return frames.routing(self._on_thread(self._all_contacts))
 
     def values(self) -> Frame:
-        """One row a stored copy of a value."""
+        """One row a stored copy of a value.
+
+        Example: `cluster.values()`.
+        """
         return frames.values(self._stored("values"))
 
     def bag(self, key: bytes | str) -> Frame:
-        """The bag of `key` as all its holders together have it: one row a value."""
+        """The bag of `key` as all its holders together have it: one row a value.
+
+        Example: `cluster.bag(key_of(b"cats"))`.
+        """
         topic = as_key(key).int
         return frames.bag(row for row in self._stored("bags") if row["key"] == topic)
 
@@ -57,6 +69,8 @@ class Tables(Base):
         `rank` counts those nearer to the key. Ranked below `replication` a node `should_hold` the record, below 20 it `may_hold` it.
         `kind`: "value", "bag" or "namespace" (whose key is `namespace.key(name)`); `age_s`: seconds since it was set or renewed,
         rounded up as a hand-over states it.
+
+        Example: `cluster.where(key)`.
         """
         wanted = as_key(key).int
         return frames.where(self._on_thread(lambda: self._holdings(wanted)), wanted, self._network.settings.replication)
@@ -66,6 +80,8 @@ class Tables(Base):
 
         Nodes have the columns of `cluster.nodes()` as attributes, edges `bucket`, `age_s` and `rtt_ms` (None until measured).
         Raises `ImportError` where networkx is not installed.
+
+        Example: `graph = cluster.to_networkx()`.
         """
         try:
             import networkx  # noqa: PLC0415 (only here, and nothing else needs it)
@@ -82,7 +98,10 @@ class Tables(Base):
         return graph
 
     def namespaces(self) -> Frame:
-        """One row a stored version of a signed entry."""
+        """One row a stored version of a signed entry.
+
+        Example: `cluster.namespaces()`.
+        """
         return frames.namespaces(self._stored("namespaces"))
 
     def traffic(self, by: str = "verb") -> Frame:
@@ -91,6 +110,8 @@ class Tables(Base):
         With `by="peer"` one row for each node and each peer that it ever had a link to: open links, requests and bytes each way,
         records `refused`, links that ended and why, bytes stored for it and charged to it within the hour. A stranger who never
         proved a uid is a row by his address.
+
+        Raises `ValueError` for any other `by`. Example: `cluster.traffic()`, or `cluster.traffic(by="peer")`.
         """
         if by == "peer":
             return frames.dealings(self._on_thread(self._dealings))
@@ -99,7 +120,10 @@ class Tables(Base):
         return frames.traffic(self._on_thread(self._network.log.rows))
 
     def events(self) -> Frame:
-        """One row a request, with the call that caused it, or "upkeep" (the newest 50,000)."""
+        """One row a request, with the call that caused it, or "upkeep" (the newest 50,000).
+
+        Example: `cluster.events().query('cause == "upkeep"')`.
+        """
         return frames.events(self._on_thread(self._network.log.rows))
 
     def _stored(self, kind: str) -> list[dict[str, Any]]:

@@ -30,14 +30,12 @@ class EventLog:
         self.events: deque[Event] = deque(maxlen=KEPT)
         self.words: set[str] = set()  # causes whose messages are kept in words
         self.began = 0.0
-        self.total = 0  # of all that ever were
         self._in_words: deque[list[str]] = deque()
         self._position_of = position_of
 
     def append(self, event: Event) -> None:
         """Notes a request; of those in words the oldest lose theirs, so that a forgotten watch fills no memory."""
         self.events.append(event)
-        self.total += 1
         if event.words is not None:
             self._in_words.append(event.words)
             if len(self._in_words) > KEPT_IN_WORDS:
@@ -72,6 +70,8 @@ class Watch:
     `watch.events()` and `watch.traffic()` are DataFrames; `len(watch)` counts the requests. They fill while calls run.
     `words` is the log's set of causes to keep the messages of, in words, until the block ends; None to keep none. `show` makes
     the widget of `sequence`.
+
+    Example: `with cluster.watch() as watch: await cluster[3].ref(key)`.
     """
 
     def __init__(
@@ -102,20 +102,27 @@ class Watch:
             self._words.add(cause)
 
     def rows(self) -> list[dict[str, Any]]:
+        """The requests as plain rows, with `words`: what was said and what was heard. Example: `watch.rows()[0]["words"]`."""
         return self._read(frozenset(self.causes))
 
     def events(self) -> Frame:
-        """One row a request, in the order in which they ended."""
+        """One row a request, in the order in which they ended.
+
+        Example: `watch.events()`.
+        """
         return frames.events(self.rows())
 
     def traffic(self) -> Frame:
-        """One row a verb: how many, how large, how fast."""
+        """One row a verb: how many, how large, how fast.
+
+        Example: `watch.traffic()`.
+        """
         return frames.traffic(self.rows())
 
     def sequence(self) -> Messages:
         """The messages as a sequence diagram, live while calls run: lanes are nodes, time runs down, point at an arrow to read it.
 
-        Example: `with cluster.watch() as watch: await cluster[3].ref(key)`, then `watch.sequence()`.
+        Raises `RuntimeError` where there is no cluster. Example: `watch.sequence()`.
         """
         if self._show is None:
             raise RuntimeError("this watch was not made by a cluster: with cluster.watch() as watch: …")
@@ -147,7 +154,10 @@ def _bytes(rows: list[dict[str, Any]]) -> dict[str, int]:
 
 
 class Last:
-    """What the last call of a node did: `report` says how it ended, `events()` has the messages it caused."""
+    """What the last call of a node did: `report` says how it ended, `events()` has the messages it caused.
+
+    Example: `node.last`.
+    """
 
     def __init__(self, node: int, report: Report, rows: list[dict[str, Any]]) -> None:
         self.node = node
@@ -165,6 +175,7 @@ class Last:
         return self.report.reason
 
     def events(self) -> Frame:
+        """The requests that the call made, a row each, in the order of asking. Example: `node.last.events()`."""
         return frames.events(self._rows)
 
     def __repr__(self) -> str:

@@ -41,6 +41,8 @@ class Bags(Records):
         """Adds `value`, 32 bytes, to the bag of `key` (the draft, `peer-bag-publish`), and renews the vote each hour.
 
         Raises `StoreFull` when no replica took it, `PeerUnreachable` when none could be reached.
+
+        Example: `await peer.bag_publish(key, value32)`.
         """
         topic, octets = as_key(key), as_record_value(value)
         report = self._begin("bag_publish")
@@ -49,28 +51,46 @@ class Bags(Records):
         self.published[("bag", topic, octets)] = request
 
     async def bag_popular(self, key: bytes | str) -> BagResult:
-        """The values with most publishers, best first (the draft, `peer-bag-popular`). Empty where nobody published."""
+        """The values with most publishers, best first (the draft, `peer-bag-popular`). Empty where nobody published.
+
+        Example: `await peer.bag_popular(key)`.
+        """
         bags = await self._bags(BagPopular(as_key(key).int), "bag_popular")
         return BagResult("popular", merge.popular(bags) if self.policies is None else self.policies.popular(bags))
 
     async def bag_recent(self, key: bytes | str) -> BagResult:
-        """The values published last, newest first (the draft, `peer-bag-recent`)."""
+        """The values published last, newest first (the draft, `peer-bag-recent`).
+
+        Example: `await peer.bag_recent(key)`.
+        """
         return BagResult("recent", merge.recent(await self._bags(BagRecent(as_key(key).int), "bag_recent")))
 
     async def bag_sample(self, key: bytes | str) -> BagResult:
-        """Values drawn at random, none twice (the draft, `peer-bag-sample`)."""
+        """Values drawn at random, none twice (the draft, `peer-bag-sample`).
+
+        Example: `await peer.bag_sample(key)`.
+        """
         return BagResult("sample", merge.sample(await self._bags(BagSample(as_key(key).int), "bag_sample"), self.rng))
 
     async def bag_popular_at(self, uid: bytes | str, key: bytes | str) -> BagResult:
-        """As `bag_popular`, but what the peer known as `uid` says, alone (the draft, `peer-bag-popular-at`)."""
+        """As `bag_popular`, but what the peer known as `uid` says, alone (the draft, `peer-bag-popular-at`).
+
+        Example: `await peer.bag_popular_at(uid, key)`.
+        """
         return await self._bag_at("popular", uid, BagPopular(as_key(key).int))
 
     async def bag_recent_at(self, uid: bytes | str, key: bytes | str) -> BagResult:
-        """As `bag_recent`, but what the peer known as `uid` says, alone (the draft, `peer-bag-recent-at`)."""
+        """As `bag_recent`, but what the peer known as `uid` says, alone (the draft, `peer-bag-recent-at`).
+
+        Example: `await peer.bag_recent_at(uid, key)`.
+        """
         return await self._bag_at("recent", uid, BagRecent(as_key(key).int))
 
     async def bag_sample_at(self, uid: bytes | str, key: bytes | str) -> BagResult:
-        """As `bag_sample`, but what the peer known as `uid` says, alone (the draft, `peer-bag-sample-at`)."""
+        """As `bag_sample`, but what the peer known as `uid` says, alone (the draft, `peer-bag-sample-at`).
+
+        Example: `await peer.bag_sample_at(uid, key)`.
+        """
         return await self._bag_at("sample", uid, BagSample(as_key(key).int))
 
     async def _bags(self, query: BagQuery, procedure: str) -> list[Bag]:

@@ -32,7 +32,10 @@ _LONGEST_FILE = 1_000
 
 
 class Identity(Secret):
-    """A peer's key pair. `uid` is the `Key` that it proves, `static` the pair itself, as channels take it."""
+    """A peer's key pair. `uid` is the `Key` that it proves, `static` the pair itself, as channels take it.
+
+    Example: `identity = Identity.create()`.
+    """
 
     __slots__ = ("static", "uid")
 
@@ -42,12 +45,18 @@ class Identity(Secret):
 
     @classmethod
     def create(cls) -> Identity:
-        """A new identity, from the operating system's randomness."""
+        """A new identity, from the operating system's randomness.
+
+        Example: `identity = Identity.create()`.
+        """
         return cls(StaticKey.generate())
 
     @classmethod
     def from_seed(cls, seed: bytes) -> Identity:
-        """The identity whose private key is these 32 bytes: for clusters that repeat. Whoever knows the seed can be it."""
+        """The identity whose private key is these 32 bytes: for clusters that repeat. Whoever knows the seed can be it.
+
+        Example: `identity = Identity.from_seed(bytes(32))`.
+        """
         octets = _hide(seed)
         del seed
         return cls(StaticKey.from_seed(_as_seed(octets)))
@@ -57,6 +66,8 @@ class Identity(Secret):
         """The identity kept in the file at `path`; a new one is kept there if there is no such file.
 
         Raises `PermissionError` when others may read the file, `ValueError` when it holds no identity.
+
+        Example: `identity = Identity.load_or_create("me.key")`.
         """
         return cls.from_seed(_load_or_create(Path(path), "identity", lambda seed: StaticKey.from_seed(seed).public))
 
@@ -74,6 +85,8 @@ class Author(Secret):
     """An Ed25519 key pair that signs a namespace's entries. Two are equal when their public keys are.
 
     `public_key` is 32 bytes, for everyone to know; `private_key` the 32-byte seed, which does not show.
+
+    Example: `author = Author.create()`.
     """
 
     __slots__ = ("private_key", "public_key")
@@ -87,12 +100,18 @@ class Author(Secret):
 
     @classmethod
     def create(cls) -> Author:
-        """A new author, from the operating system's randomness."""
+        """A new author, from the operating system's randomness.
+
+        Example: `author = Author.create()`.
+        """
         return cls(randombytes(BYTES))
 
     @classmethod
     def from_seed(cls, seed: bytes) -> Author:
-        """The author whose private key is these 32 bytes. Whoever knows the seed can sign as this author."""
+        """The author whose private key is these 32 bytes. Whoever knows the seed can sign as this author.
+
+        Example: `author = Author.from_seed(bytes(32))`.
+        """
         octets = _hide(seed)
         del seed
         return cls(_as_seed(octets))
@@ -102,6 +121,8 @@ class Author(Secret):
         """The author kept in the file at `path`; a new one is kept there if there is no such file.
 
         Raises `PermissionError` when others may read the file, `ValueError` when it holds no author.
+
+        Example: `author = Author.load_or_create("author.key")`.
         """
         return cls(_load_or_create(Path(path), "author", public_key_of))
 

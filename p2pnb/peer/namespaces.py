@@ -37,6 +37,8 @@ class Namespaces(Records):
 
         Raises `ValueError` where the two keys are no pair, `StaleSequence` where a newer version exists, `StoreFull` when
         no replica took it, `PeerUnreachable` when none could be reached.
+
+        Example: `signature = await peer.namespace_set(private_key, public_key, key, value32)`.
         """
         private_key = as_signing_key(private_key)  # from here on, no traceback shows it
         public = as_public_key(public_key)
@@ -73,6 +75,8 @@ class Namespaces(Records):
         `peer-namespace-ref`). 32 bytes, and the signature was checked.
 
         Raises `NotFound` when no peer that could be reached has it.
+
+        Example: `value = await peer.namespace_ref(public_key, key)`.
         """
         return (await self.namespace_version(public_key, key, signature)).value
 
@@ -94,6 +98,8 @@ class Namespaces(Records):
         """As `namespace_ref`, but what the peer known as `uid` has, alone (the draft, `peer-namespace-ref-at`).
 
         Raises `NotFound` when it has none, `BadSignature` when it sends one that does not hold, `PeerUnreachable`.
+
+        Example: `value = await peer.namespace_ref_at(uid, public_key, key)`.
         """
         public, name = as_public_key(public_key), as_key(key).int
         pinned = None if signature is None else _as_signature(signature)

@@ -33,6 +33,8 @@ class Peer(Values, Bags, Namespaces):
     receive at once. `close()` it when done.
 
     Raises `ValueError` for a uid, replication, k or alpha out of range, `RuntimeError` where no event loop runs.
+
+    Example: `peer = Peer(uid, recv, send)`.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class Peer(Values, Bags, Namespaces):
         """Makes sure that this peer knows the peer at `ip` and `port` (the draft, `peer-connect`).
 
         Sends `iam`; True on success. After a False, `peer.last.reason` says why.
+
+        Example: `await peer.connect("192.168.1.5", 9000)`.
         """
         report = self._begin("connect")
         try:
@@ -67,6 +71,8 @@ class Peer(Values, Bags, Namespaces):
         First the surroundings, by a lookup of its own uid that ends when the 8 nearest have answered; then, unless
         `far` is False, one lookup in each bucket farther away (the Kademlia paper, section 2.3). Raises
         `PeerUnreachable` when it knows nobody, or nobody whom it knows answers.
+
+        Example: `await peer.bootstrap()`.
         """
         self._begin("bootstrap")
         if not len(self.table):
@@ -80,7 +86,10 @@ class Peer(Values, Bags, Namespaces):
                 await self.search(target, Peers(target), want=self.k)
 
     async def lookup(self, target: bytes | str, *, want: int | None = None) -> Lookup | PolicyLookup:
-        """The `want` peers nearest to `target` (default: k), found by asking ever nearer ones. Returns the finished lookup."""
+        """The `want` peers nearest to `target` (default: k), found by asking ever nearer ones. Returns the finished lookup.
+
+        Example: `found = await peer.lookup(key)`.
+        """
         self._begin("lookup")
         key = as_key(target, "the target of a lookup").int
         return (await self.search(key, Peers(key), want=want or self.k)).lookup
@@ -92,7 +101,10 @@ class Peer(Values, Bags, Namespaces):
         super().stop()
 
     async def close(self) -> None:
-        """As `stop`, and waits until every task has ended."""
+        """As `stop`, and waits until every task has ended.
+
+        Example: `await peer.close()`.
+        """
         await super().close()
         if self.upkeep is not None:
             await self.upkeep.ended()

@@ -20,6 +20,8 @@ class Values(Records):
 
         Up to 249,996 bytes. Raises `ValueTooLarge`, `StoreFull` when no replica took it, `PeerUnreachable` when none
         could be reached. How many took it is in `peer.last.stored`.
+
+        Example: `key = await peer.set(b"hello")`.
         """
         value = as_value(value)
         report = self._begin("set")
@@ -32,6 +34,8 @@ class Values(Records):
         """The value whose SHA-256 is `key` (the draft, `peer-ref`). It is checked; a peer that sends another one is passed over.
 
         Raises `NotFound` when no peer that could be reached has it.
+
+        Example: `value = await peer.ref(key)`.
         """
         report = self._begin("ref")
         wanted = as_key(key)
