@@ -102,6 +102,22 @@ def test_a_widget_whose_kernel_is_gone_says_so(lab: Lab) -> None:
         assert gone.is_visible()
 
 
+def test_a_notebook_saved_while_it_was_live_has_pictures_too(lab: Lab) -> None:
+    lab.write("live.ipynb", LAUNCH, "cluster.map()")
+    with lab.open("live.ipynb") as notebook:
+        notebook.run(0)
+        notebook.run(1)
+        wait_for_text(status(notebook, 1), "20 alive")
+        assert not notebook.cell(1).locator(STILL).is_visible()
+        notebook.save()
+    with lab.open("live.ipynb") as notebook:
+        notebook.cell(1).locator(STILL).wait_for()
+        notebook.page.wait_for_function("() => document.querySelector('.jp-Notebook').textContent.includes('model not found')")
+        assert not notebook.cell(1).get_by_text("not found").is_visible()
+        assert all("widget model not found" in error for error in notebook.errors), "what JupyterLab says of every such widget"
+        notebook.errors.clear()
+
+
 def test_a_widget_follows_the_theme(lab: Lab) -> None:
     lab.write("theme.ipynb", LAUNCH, "cluster[3].table()", "await cluster.close()")
     with lab.open("theme.ipynb") as notebook:

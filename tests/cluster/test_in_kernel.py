@@ -87,15 +87,13 @@ def test_the_end_of_a_kernel_closes_its_ports(own_kernel: Any) -> None:
 def test_a_widget_is_displayed_live_and_becomes_its_picture(kernel: Any) -> None:
     view = "application/vnd.jupyter.widget-view+json"
     kernel.run(LAUNCH, cell="widgets")
-    [shown] = kernel.run("cluster[0].table()", cell="table").displays
-    assert view in shown["data"]
+    shown = kernel.run("cluster[0].table()", cell="table").displays
+    assert [view in each["data"] for each in shown] == [True, False]
     kernel.run("from IPython.display import display; display(cluster[0].table(), cluster[1].table())")
-    replaced = kernel.run("await cluster.close()").displays
-    assert len(replaced) == 3
-    assert shown["transient"]["display_id"] in {each["transient"]["display_id"] for each in replaced}
-    for each in replaced:
-        assert view not in each["data"]
-        assert "<svg" in each["data"]["text/html"]
+    replaced = {each["transient"]["display_id"]: each["data"] for each in kernel.run("await cluster.close()").displays}
+    assert len(replaced) == 6
+    assert ["<svg" in replaced[each["transient"]["display_id"]]["text/html"] for each in shown] == [False, True]
+    assert not any(view in data for data in replaced.values())
     assert kernel.run("cluster.errors").result == "[]"
 
 

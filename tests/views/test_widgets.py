@@ -256,20 +256,30 @@ def test_a_widget_whose_last_view_is_gone_is_left_alone(home: Home, stage: Stage
 def test_closing_leaves_the_picture_wherever_it_was_displayed(home: Home, stage: Stage, displayed: list[Any]) -> None:
     widget = shown(stage)
     widget._ipython_display_()
-    (first, one, _), (_, other, _) = displayed
+    (first, view, _), (picture, one, _), (_, second, _), (_, other, _) = displayed
     assert first[base.VIEW]["model_id"] == widget.model_id
-    assert "A counter" in first["text/plain"]
-    assert "<svg" in first["text/html"], "for readers without a kernel"
+    assert first["text/plain"] == "<A counter>"
+    assert SVG in picture["text/html"], "for readers without a kernel"
+    assert widget.token in picture["text/html"], "and a living view can hide it"
     displayed.clear()
     stage.close()
-    assert [(name, update) for _, name, update in displayed] == [(one, True), (other, True)]
-    assert all(base.VIEW not in bundle and SVG in bundle["text/html"] for bundle, _, _ in displayed)
+    assert [(name, update) for _, name, update in displayed] == [(one, True), (view, True), (other, True), (second, True)]
+    assert all(base.VIEW not in bundle for bundle, _, _ in displayed)
+    assert [SVG in bundle["text/html"] for bundle, _, _ in displayed] == [True, False, True, False]
     home.run(5)
     assert not home.waiting
     widget.close()
     widget._handle_custom_msg({"add": 1}, [])
     home.run(1)
     assert widget.number == 0, "what is closed hears nothing"
+
+
+def test_one_that_cannot_be_closed_keeps_no_other_from_it(home: Home, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    widgets = [shown(stage) for _ in range(3)]
+    stage.dismiss = lambda widget: 1 / (widget is not widgets[1])  # type: ignore[method-assign]
+    stage.close()
+    assert [widget.over for widget in widgets] == [True, True, True]
+    assert "could not be closed" in caplog.text
 
 
 def test_in_a_box_it_keeps_its_place_as_a_picture(home: Home, stage: Stage) -> None:

@@ -117,7 +117,8 @@ class Ui {
     this.tooltip = make("div", { class: "p2p-tip", hidden: true });
     this.gone = make("div", { class: "p2p-gone", role: "status", hidden: true });
     const header = make("header", {}, make("b", { text: model.get("title") }), this.status);
-    this.root.append(make("style", { text: STYLE }), header, this.tools, this.body, this.said, this.tooltip, this.gone);
+    const token = model.get("token"), hide = `.jp-OutputArea-child:has([data-p2p="${token}"]),[data-p2p="${token}"]{display:none}`;
+    this.root.append(make("style", { text: STYLE + hide }), header, this.tools, this.body, this.said, this.tooltip, this.gone);
     this.scale = model.get("scale") || 1;
     this.root.style.setProperty("--p2p-scale", this.scale);
     el.append(this.root);

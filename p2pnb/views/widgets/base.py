@@ -14,7 +14,8 @@ same holds: the timer is real, and each moment to which somebody drives the netw
 
 An exception in a callback is logged, and shown in the widget's message line; the widget lives on. A widget ends by `close`, or
 with its cluster: each place where it was displayed gets its picture instead, by display id, so that a saved notebook has
-pictures. Timers, observers and the comm end with it.
+pictures. Timers, observers and the comm end with it. A notebook that was saved before has a picture too, a second output,
+which a living view hides.
 
 To make one: a subclass with `_esm = script("name")`, `look`, `heard`, `picture`; in `name.js` one `export default live(ui => …)`,
 see `base.js`, which `script` puts in front of it.
@@ -45,6 +46,9 @@ SHARE = 0.2  # of the cluster's thread that looking may take
 VIEW = "application/vnd.jupyter.widget-view+json"
 
 News = Mapping[str, Any]
+
+# A saved notebook that was never closed has a view without a widget, and JupyterLab says "model not found": the picture takes its place.
+_IN_ITS_PLACE = '.jp-OutputArea-child:has(+ .jp-OutputArea-child [data-p2p="%s"]):not(:has(.p2p-live)){display:none}'
 
 
 def script(name: str) -> str:
@@ -110,7 +114,10 @@ class Stage:
     def close(self) -> None:
         """Ends every widget, while there still is a network to take pictures of."""
         for widget in list(self.made):
-            widget.close()
+            try:
+                widget.close()
+            except Exception as error:  # the cluster is to be closed all the same
+                log.error("%s could not be closed: %r", widget.title, error, exc_info=error)
 
     def _step(self) -> None:
         self._timer = None
@@ -132,6 +139,7 @@ class Live(anywidget.AnyWidget):
     state = traitlets.Dict().tag(sync=True)  # what is drawn
     said = traitlets.Unicode("").tag(sync=True)  # the message line: what went wrong last
     beats = traitlets.Bool(False).tag(sync=True)  # whether a beat comes each second, and silence means that the kernel is gone
+    token = traitlets.Unicode("").tag(sync=True)  # what marks its pictures in a page
     still = traitlets.Unicode("").tag(sync=True)  # once closed: its card, for views that are part of another widget
     scale = traitlets.Float(1.0).tag(sync=True)  # of text and lines: 1 for a desk, 1.5 for a projector
 
@@ -140,10 +148,11 @@ class Live(anywidget.AnyWidget):
         self.over = False
         self._stage = stage
         self._views: set[str] = set()
-        self._displays: list[str] = []
+        self._displays: list[tuple[str, str]] = []  # display ids of each view and of its picture
         self._seen: Hashable = object()
         self._wanted = False
-        super().__init__(title=title, state=self.look(), beats=stage is not None, scale=svg.look().scale, **traits)
+        look = {"state": self.look(), "scale": svg.look().scale, "token": os.urandom(6).hex()}
+        super().__init__(title=title, beats=stage is not None, **look, **traits)
         self.on_msg(self._on_message)
         if stage is not None:
             stage.made.add(self)
@@ -244,17 +253,15 @@ class Live(anywidget.AnyWidget):
     # --- being displayed, and ending --------------------------------------------------------------------------------------
 
     def _ipython_display_(self, **_: object) -> None:
-        name = f"p2pnb-{os.urandom(8).hex()}"
-        self._displays.append(name)
-        display(self._bundle(), raw=True, display_id=name)  # type: ignore[no-untyped-call]
+        """Two outputs: the live view, and its picture, which hides while the view is alive and stays when that cannot be shown."""
+        view, picture = (f"p2pnb-{os.urandom(8).hex()}" for _ in range(2))
+        if not self.over:
+            self._displays.append((view, picture))
+            model = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+            display({"text/plain": repr(self), VIEW: model}, raw=True, display_id=view)  # type: ignore[no-untyped-call]
+        display(self._still(), raw=True, display_id=picture)  # type: ignore[no-untyped-call]
         if self._stage is not None and not self.over:
             self._stage.admit(self)
-
-    def _bundle(self) -> dict[str, Any]:
-        still = self._still()
-        if self.over:
-            return still
-        return still | {VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.model_id}}
 
     def _still(self) -> dict[str, Any]:
         """The picture, for where no kernel runs."""
@@ -263,7 +270,8 @@ class Live(anywidget.AnyWidget):
         except Exception as error:
             log.debug("no picture of %s", self.title, exc_info=error)
             picture = ""
-        return cards.mimebundle(*cards.still_card(self.title, picture))
+        card = cards.still_card(self.title, picture)
+        return cards.mimebundle(f'<div data-p2p="{self.token}"><style>{_IN_ITS_PLACE % self.token}</style>{card.html}</div>', card.text)
 
     def close(self) -> None:
         """Ends the widget. Where it was displayed its picture stays. From any thread."""
@@ -274,8 +282,9 @@ class Live(anywidget.AnyWidget):
         if self._stage is not None:
             self._stage.made.discard(self)
             self._stage.dismiss(self)
-        for name in self._displays:
-            display(still, raw=True, display_id=name, update=True)  # type: ignore[no-untyped-call]
+        for view, picture in self._displays:
+            display(still, raw=True, display_id=picture, update=True)  # type: ignore[no-untyped-call]
+            display({"text/plain": "", "text/html": ""}, raw=True, display_id=view, update=True)  # type: ignore[no-untyped-call]
         if self._displays or not self._views:
             self.layout.close()  # a widget of its own
             super().close()
