@@ -29,6 +29,7 @@ from typing import Any
 
 from p2pnb.net.carrier import Address, Carrier, Listener
 from p2pnb.net.places import Places
+from p2pnb.net.readiness import readiness
 
 resource: ModuleType | None
 try:
@@ -39,7 +40,6 @@ except ImportError:  # Windows, Pyodide
 CHUNK = 65_536  # bytes read at a time
 SEND_BUFFER = 262_144  # bytes that the kernel may keep for a slow reader; a stopped one then shows soon
 BACKLOG = 512
-ACCEPT_AT_ONCE = 64
 FAREWELL = 1.0  # seconds that the other end is heard out after we have finished
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER with no time: close() sends RST
 IN_PROGRESS = {0, errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK)}
@@ -53,7 +53,7 @@ class Stream:
 
     __slots__ = ("_carrier", "_fd", "_frozen", "_out", "_protocol", "_socket", "_state", "_waiting")
 
-    def __init__(self, carrier: TcpCarrier, sock: socket.socket, protocol: asyncio.Protocol) -> None:
+    def __init__(self, carrier: TcpCarrier, sock: socket.SocketType, protocol: asyncio.Protocol) -> None:
         self._carrier = carrier
         self._socket = sock
         self._fd = sock.fileno()
@@ -64,9 +64,9 @@ class Stream:
         self._waiting = 0
 
     def start(self) -> None:
-        self._carrier.loop.add_reader(self._fd, self._readable)
+        self._carrier.readiness.watch(self._fd, self)
 
-    def _readable(self) -> None:
+    def readable(self) -> None:
         try:
             data = self._socket.recv(CHUNK)
         except (BlockingIOError, InterruptedError):
@@ -98,7 +98,7 @@ class Stream:
                 return
             view = view[sent:]
             self._out = deque()
-            self._carrier.loop.add_writer(self._fd, self._writable)
+            self._carrier.readiness.writing(self._fd, self, True)
         self._out.append(view)
         self._waiting += len(view)
         if len(self._out) == 1:
@@ -119,7 +119,7 @@ class Stream:
             self._drop(error)
             return 0
 
-    def _writable(self) -> None:
+    def writable(self) -> None:
         out = self._out
         if out is None:
             return
@@ -132,7 +132,7 @@ class Stream:
         if out or self._state == GONE:
             return
         self._out = None
-        self._carrier.loop.remove_writer(self._fd)
+        self._carrier.readiness.writing(self._fd, self, False)
         if self._state == FINISHING:
             self._finish()
         else:
@@ -169,24 +169,19 @@ class Stream:
         if self._state == GONE:
             return
         self._frozen = True
-        self._carrier.loop.remove_reader(self._fd)
-        if self._out is not None:
-            self._carrier.loop.remove_writer(self._fd)
+        self._carrier.readiness.forget(self._fd)
 
     def _drop(self, error: Exception | None) -> None:
         """Closes the socket; the protocol hears of it in the next step, so that nobody is called back inside a `write`."""
         if self._state == GONE:
             return
         self._state = GONE
-        loop = self._carrier.loop
         if not self._frozen:
-            loop.remove_reader(self._fd)
-            if self._out is not None:
-                loop.remove_writer(self._fd)
+            self._carrier.readiness.forget(self._fd)
         self._out = None
         self._waiting = 0
         self._socket.close()
-        loop.call_soon(self._protocol.connection_lost, error)
+        self._carrier.loop.call_soon(self._protocol.connection_lost, error)
 
     def is_closing(self) -> bool:
         return self._state != OPEN
@@ -210,49 +205,53 @@ class Stream:
 
 
 class TcpListener:
-    """A listening socket."""
+    """A listening socket. It takes one connection at a time: as long as others wait, it is called again."""
 
-    __slots__ = ("_carrier", "_closed", "_factory", "_retry", "_socket", "port")
+    __slots__ = ("_carrier", "_closed", "_factory", "_family", "_socket", "port")
 
-    def __init__(self, carrier: TcpCarrier, factory: Callable[[str, int], asyncio.Protocol], sock: socket.socket) -> None:
+    def __init__(self, carrier: TcpCarrier, factory: Callable[[str, int], asyncio.Protocol], sock: socket.SocketType) -> None:
         self._carrier = carrier
         self._factory = factory
+        self._family = sock.family
         self._socket = sock
         self._closed = False
         self.port: int = sock.getsockname()[1]
-        carrier.loop.add_reader(sock.fileno(), self._acceptable)
+        carrier.readiness.watch(sock.fileno(), self)
 
-    def _acceptable(self) -> None:
-        for _ in range(ACCEPT_AT_ONCE):
-            try:
-                sock, address = self._socket.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                if error.errno in OUT_OF_DESCRIPTORS:
-                    self._carrier.places.make_room()
-                    self._carrier.loop.remove_reader(self._socket.fileno())
-                    self._carrier.sweep.at(0.0, self)
-                return
-            sock.setblocking(False)
-            protocol = self._factory(address[0], address[1])
-            stream = Stream(self._carrier, sock, protocol)
-            stream.start()
-            protocol.connection_made(stream)  # type: ignore[arg-type]
+    def readable(self) -> None:
+        try:
+            fd, address = self._socket._accept()  # type: ignore[attr-defined]  # as `socket.accept` does, without its wrapping
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            if error.errno in OUT_OF_DESCRIPTORS:
+                self._carrier.places.make_room()
+                self._carrier.readiness.forget(self._socket.fileno())
+                self._carrier.sweep.at(0.0, self)
+            return
+        sock = socket.SocketType(self._family, socket.SOCK_STREAM, 0, fd)
+        sock.setblocking(False)
+        protocol = self._factory(address[0], address[1])
+        stream = Stream(self._carrier, sock, protocol)
+        stream.start()
+        protocol.connection_made(stream)  # type: ignore[arg-type]
+
+    def writable(self) -> None:
+        """A listener never writes."""
 
     def check(self, now: float) -> None:  # noqa: ARG002 (its time has come)
         """The sweep's call: perhaps there are descriptors again."""
         if not self._closed:
-            self._carrier.loop.add_reader(self._socket.fileno(), self._acceptable)
+            self._carrier.readiness.watch(self._socket.fileno(), self)
 
     def freeze(self) -> None:
         self._closed = True
-        self._carrier.loop.remove_reader(self._socket.fileno())
+        self._carrier.readiness.forget(self._socket.fileno())
 
     def close(self) -> None:
         self._closed = True
         if self._socket.fileno() >= 0:
-            self._carrier.loop.remove_reader(self._socket.fileno())
+            self._carrier.readiness.forget(self._socket.fileno())
             self._socket.close()
         self._carrier.listeners.discard(self)
 
@@ -267,6 +266,11 @@ class TcpCarrier(Carrier):
         self.listeners: set[TcpListener] = set()
         self._limit = capacity if capacity is not None else _descriptors() * 9 // 10
         self.places: Places = Places(self._limit)
+
+    def attach(self) -> None:
+        super().attach()
+        if not hasattr(self, "readiness"):
+            self.readiness = readiness(self.loop)
 
     @classmethod
     def shared(cls) -> TcpCarrier:
@@ -314,15 +318,15 @@ class TcpCarrier(Carrier):
         self.places.capacity = max(self._limit - len(self.listeners), 16)
         return listener
 
-    def _socket(self, ip: str) -> socket.socket:
+    def _socket(self, ip: str) -> socket.SocketType:
         """A new non-blocking socket; if there are no descriptors left, after an idle link was closed."""
         family = socket.AF_INET6 if ":" in ip else socket.AF_INET
         try:
-            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock = socket.SocketType(family, socket.SOCK_STREAM)
         except OSError as error:
             if error.errno not in OUT_OF_DESCRIPTORS or not self.places.make_room():
                 raise
-            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock = socket.SocketType(family, socket.SOCK_STREAM)
         sock.setblocking(False)
         return sock
 

@@ -155,7 +155,7 @@ class World:
     def stop_reading(self, raw: Raw) -> None:
         """From now on the raw end takes nothing, though it may still speak."""
         if self.tcp:
-            asyncio.get_running_loop().remove_reader(raw.transport.get_extra_info("socket").fileno())
+            self.carrier.readiness.forget(raw.transport.get_extra_info("socket").fileno())
         else:
             raw.transport.inward.held = True
 
