@@ -140,6 +140,7 @@ class Member:
             listens=settings.listen,
             policies=settings.policies,
         )
+        self.endpoint.inbox.deliver_to(self.peer.hear)
         if kept is not None:
             self.peer.adopt(kept.store, kept.published)
         if self.dress is not None:

@@ -21,6 +21,7 @@ from collections import deque
 from p2pnb import spec
 from p2pnb.net.carrier import BIG, Transport
 from p2pnb.net.contract import Received
+from p2pnb.net.sending import Sending
 
 CROWDED = spec.MAX_QUEUED - spec.MAX_MESSAGE - BIG  # bytes leaving from which on there is no place for another full reply
 
@@ -58,7 +59,7 @@ class Accounts(asyncio.Protocol):
         self._mark_at = 0.0
         self._outbox: deque[bytes] | None = None  # texts to send, from the first big one on
         self._parked: deque[Received] | None = None
-        self._room: list[asyncio.Future[None]] | None = None
+        self._room: list[Sending] | None = None  # what waits for room
 
     @property
     def quiet(self) -> bool:
@@ -89,13 +90,11 @@ class Accounts(asyncio.Protocol):
             return True
         return len(asked) < spec.MAX_UNANSWERED and sum(asked) + size <= spec.MAX_QUEUED and self.leaving + size <= spec.MAX_QUEUED
 
-    async def room(self) -> None:
-        """Waits until there may be room again: a reply came, bytes were taken, or the link ended."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def wait_for_room(self, sending: Sending) -> None:
+        """Serves `sending` when there may be room again: a reply came, bytes were taken, or the link ended."""
         if self._room is None:
             self._room = []
-        self._room.append(future)
-        await future
+        self._room.append(sending)
 
     def park(self, item: Received) -> None:
         """Keeps a request until the replies that are leaving have left."""
@@ -144,7 +143,10 @@ class Accounts(asyncio.Protocol):
         return False
 
     def _wake(self) -> None:
-        waiting, self._room = self._room, None
-        for future in waiting or ():
-            if not future.done():
-                future.set_result(None)
+        if self._room is not None:
+            waiting, self._room = self._room, None
+            asyncio.get_running_loop().call_soon(self._serve, waiting)
+
+    def _serve(self, waiting: list[Sending]) -> None:
+        for sending in waiting:
+            sending.serve(self)  # type: ignore[arg-type]  # whoever has accounts is a link

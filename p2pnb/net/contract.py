@@ -7,9 +7,10 @@ and carrier pigeons are told apart by nobody above this line.
   raises `PeerUnreachable` once the carrier is closed.
 - `send(ip, port, payload, *, uid=None, link=None)` sends one datum: on `link` where one is given; else on any live link to
   `uid`; else by dialling `(ip, port)`, and then it fails with `PeerUnreachable` when the other end is not `uid`. It returns
-  the link it used (None where a carrier has none), or a coroutine that does: while it dials, or while 16 requests or 2 MB of
-  them are unanswered on the link. Such a coroutine writes the datum and returns in one step, so that whoever awaits it can note
-  "sent, and in this order" before anything else happens; cancelled before, it has sent nothing.
+  the link it used (None where a carrier has none); or, while it dials, or while 16 requests or 2 MB of them are unanswered on
+  the link, something to await that gives the link: a coroutine, or a `sending.Sending`, which takes a callback instead. A
+  coroutine writes the datum and returns in one step, a callback is called in the step of the writing; so "sent, and in this
+  order" is noted before anything else happens. Cancelled before, nothing was sent.
 - Everything sent on one link arrives in order or not at all. A link that ended is announced once, by `Lost(link)`.
 """
 

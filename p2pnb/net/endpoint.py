@@ -17,23 +17,24 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from p2pnb import spec
 from p2pnb.address import is_dialable
-from p2pnb.errors import PeerUnreachable, ProtocolError
+from p2pnb.errors import PeerUnreachable
 from p2pnb.net import reasons
 from p2pnb.net.carrier import Address, Carrier, Listener
 from p2pnb.net.contract import Lost, Received
 from p2pnb.net.dealings import Dealings
-from p2pnb.net.dial import Dial
 from p2pnb.net.held import Held
+from p2pnb.net.inbox import Inbox
 from p2pnb.net.link import Link
+from p2pnb.net.sending import Dial, Sending
 from p2pnb.uid import short
 from p2pnb.wire.channel import Channel, NoiseChannel, PlainChannel
-from p2pnb.wire.messages import is_request, parse_request
+from p2pnb.wire.messages import is_request
 from p2pnb.wire.noise import StaticKey
 from p2pnb.wire.sexp import dumps
 
@@ -74,6 +75,7 @@ class Endpoint:
         self.stall_timeout = stall_timeout
         self.counters: Counter[str] = Counter()  # links that ended, by reason
         self.dealings = Dealings()
+        self.inbox = Inbox()
         self.closed = False
         self._static = identity if isinstance(identity, StaticKey) and encryption else None
         self._ports = (list(ports) if ports is not None else [port]) if listen else []
@@ -81,8 +83,6 @@ class Endpoint:
         self._links: dict[Link, None] = {}  # all whose connection is not gone yet, oldest first
         self._by_uid: dict[int, Link] = {}
         self._dials: dict[Address, Dial] = {}
-        self._inbox: deque[Received | Lost] = deque()
-        self._waiter: asyncio.Future[None] | None = None
         self._emptied: asyncio.Future[None] | None = None
         self._wall: Callable[[str, int], bool] | None = None
 
@@ -124,58 +124,26 @@ class Endpoint:
 
     async def recv(self) -> Received | Lost:
         """The next thing that happened. Raises `PeerUnreachable` once the endpoint is closed."""
-        inbox = self._inbox
-        while True:
-            while inbox:
-                item = inbox.popleft()
-                if type(item) is Received:
-                    link: Link = item.link
-                    if (link.crowded or link.parking) and is_request(item.payload):
-                        self._park(link, item)
-                        continue
-                    link.queued -= item.size
-                return item
-            if self.closed:
-                raise self._unreachable("closed", self.ip, self.port)
-            if self._waiter is not None:
-                raise RuntimeError("recv() is awaited already: an endpoint has one reader")
-            self._waiter = self.loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+        item = await self.inbox.take()
+        if item is None:
+            raise self._unreachable("closed", self.ip, self.port)
+        return item
 
-    def _park(self, link: Link, item: Received) -> None:
-        """Keeps a request for later. What is none may be far larger than its text, and is not kept."""
-        try:
-            parse_request(item.payload)
-        except ProtocolError:
-            link.fail("protocol")
-        else:
-            link.park(item)
-
-    def send(
-        self, ip: str, port: int, payload: Any, *, uid: int | None = None, link: Link | None = None
-    ) -> Link | Coroutine[Any, Any, Link]:
-        """Sends one datum; see `contract`. Raises `PeerUnreachable`, at once or when the coroutine is awaited."""
+    def send(self, ip: str, port: int, payload: Any, *, uid: int | None = None, link: Link | None = None) -> Link | Sending:
+        """Sends one datum; see `contract`. Raises `PeerUnreachable`, at once or when what it returns is awaited."""
         if self.closed:
             raise self._unreachable("closed", ip, port)
         text, request = dumps(payload), is_request(payload)
         via = link if link is not None else self._link_to(ip, port, uid)
-        if via is not None and (not request or via.has_room(len(text) + spec.SIZE_PREFIX)):
+        if via is not None and (not request or via.closed or via.has_room(len(text) + spec.SIZE_PREFIX)):
             via.send(text, request)
             return via
-        return self._send_later(ip, port, text, request, uid, link)
-
-    async def _send_later(self, ip: str, port: int, text: bytes, request: bool, uid: int | None, link: Link | None) -> Link:
-        """Waits for a link, and for room on it; then writes and returns in one step."""
-        via = link if link is not None else self._link_to(ip, port, uid)
-        if via is None:
-            via = await self._dialled(ip, port, uid)
-        while request and not via.closed and not via.has_room(len(text) + spec.SIZE_PREFIX):
-            await via.room()
-        via.send(text, request)
-        return via
+        sending = Sending(text, request, uid)
+        if via is not None:
+            via.wait_for_room(sending)
+        else:
+            self._dial(ip, port, sending)
+        return sending
 
     def _link_to(self, ip: str, port: int, uid: int | None) -> Link | None:
         if uid is not None:
@@ -188,27 +156,22 @@ class Endpoint:
 
     # --- dialling ---------------------------------------------------------------------------------------------------------
 
-    async def _dialled(self, ip: str, port: int, uid: int | None) -> Link:
-        """A link to the address on which `uid` is proven (None: whoever is there)."""
-        if self.closed:
-            raise self._unreachable("closed", ip, port)
+    def _dial(self, ip: str, port: int, sending: Sending) -> None:
+        """Has `sending` wait for a link to the address on which its uid is proven (None: whoever is there)."""
         if not is_dialable(ip, port):
-            raise self._unreachable("unreachable", ip, port, ": not an address and port of one host (names are never looked up)")
-        if (ip, port) == (self.ip, self.port) or uid == self.uid:
-            raise self._unreachable("self", ip, port)
+            no_host = ": not an address and port of one host (names are never looked up)"
+            sending.fail(self._unreachable("unreachable", ip, port, no_host))
+            return
+        if (ip, port) == (self.ip, self.port) or sending.uid == self.uid:
+            sending.fail(self._unreachable("self", ip, port))
+            return
         dial = self._dials.get((ip, port))
-        if dial is None:
-            dial = self._dials[ip, port] = Dial()
-        begun = bool(dial.expected)
-        future: asyncio.Future[Link] = self.loop.create_future()
-        dial.expected.add(uid)
-        dial.waiting.append((future, uid))
-        if not begun:
-            self._begin(dial, ip, port)
-        try:
-            return await future
-        finally:
-            future.cancel()  # where nobody waits any more, nobody is to be told
+        if dial is not None:
+            dial.waiting.append(sending)
+            return
+        dial = self._dials[ip, port] = Dial()
+        dial.waiting.append(sending)
+        self._begin(dial, ip, port)
 
     def _begin(self, dial: Dial, ip: str, port: int) -> None:
         link = Link(self, self._channel(True), ip, port, dial)
@@ -246,7 +209,7 @@ class Endpoint:
         """Why a link whose other end is now proven is not wanted; empty if it is."""
         if link.uid == self.uid:
             return "self"
-        if link.dial is not None and link.uid not in link.dial.expected and None not in link.dial.expected:
+        if link.dial is not None and not link.dial.expects(link.uid):
             return "wrong-uid"
         if self._wall is not None and self._wall(link.ip, link.port):
             link.freeze()
@@ -269,15 +232,15 @@ class Endpoint:
         served, link.dial = link.dial, None
         if served is not None:
             self._dials.pop((link.ip, link.port), None)
-            for future, wanted in served.waiting:
-                if not future.done() and wanted is not None and wanted != uid:
-                    future.set_exception(self._unreachable("wrong-uid", link.ip, link.port))
-                elif not future.done():
-                    future.set_result(kept)
-        for dial in self._dials.values():
-            for future, wanted in dial.waiting:
-                if wanted == uid and not future.done():
-                    future.set_result(kept)
+            for sending in served.waiting:
+                if sending.uid is not None and sending.uid != uid:
+                    sending.fail(self._unreachable("wrong-uid", link.ip, link.port))
+                else:
+                    sending.serve(kept)
+        for dial in list(self._dials.values()) if self._dials else ():
+            for sending in dial.waiting:
+                if sending.uid == uid:
+                    sending.serve(kept)
 
     def _better(self, old: Link, new: Link) -> Link:
         """Which of two links to one uid is kept."""
@@ -294,29 +257,13 @@ class Endpoint:
         if link.uid is not None and self._by_uid.get(link.uid) is link:
             del self._by_uid[link.uid]
         if opened:
-            self.arrived(Lost(link))
+            self.inbox.put(Lost(link))
         elif link.dial is not None:
             self._dials.pop((link.ip, link.port), None)
             detail = detail or (f": {short(link.uid)}" if link.uid is not None else "")
-            for future, _ in link.dial.waiting:
-                if not future.done():
-                    future.set_exception(self._unreachable(link.reason, link.ip, link.port, detail))
+            for sending in link.dial.waiting:
+                sending.fail(self._unreachable(link.reason, link.ip, link.port, detail))
             link.dial = None
-
-    def arrived(self, item: Received | Lost) -> None:
-        """Something for the peer to take."""
-        if self.closed:
-            return
-        self._inbox.append(item)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def returned(self, items: Collection[Received]) -> None:
-        """What was parked is to be taken before anything that came after it."""
-        if not self.closed:
-            self._inbox.extendleft(reversed(list(items)))
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_result(None)
 
     def touch(self, link: Link) -> None:
         """Notes that a link was used."""
@@ -370,13 +317,10 @@ class Endpoint:
         if self.closed:
             return
         self.closed = True
-        self._inbox.clear()
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self.inbox.close()
         for (ip, port), dial in self._dials.items():
-            for future, _ in dial.waiting:
-                if not future.done():
-                    future.set_exception(self._unreachable("closed", ip, port))
+            for sending in dial.waiting:
+                sending.fail(self._unreachable("closed", ip, port))
 
     def wall(self, behind: Callable[[str, int], bool] | Collection[Address]) -> None:
         """Pulls the cable to some addresses (a predicate of ip and port, or a set): links freeze, dials hang until their timeout."""

@@ -31,8 +31,8 @@ from p2pnb.wire.messages import is_request
 from p2pnb.wire.sexp import loads
 
 if TYPE_CHECKING:
-    from p2pnb.net.dial import Dial
     from p2pnb.net.endpoint import Endpoint
+    from p2pnb.net.sending import Dial
 
 log = logging.getLogger("p2pnb.net")
 
@@ -52,6 +52,7 @@ class Link(Accounts):
         "_due",
         "_endpoint",
         "_finished",
+        "_last_words",
         "_since",
         "_state",
         "clean",
@@ -76,13 +77,13 @@ class Link(Accounts):
         self.outbound = dial is not None
         self.listens = self.outbound
         self.dial = dial
-        self.clean = False
-        self.frozen = False
+        self.clean = self.frozen = False
         self.reason = ""  # why it closed, for the log and for the counters
         self._due = 0.0  # when the sweep looks at it next; 0: not at all
         self._finished = False  # whether the other end finished while big messages still wait for their turn
         self._backlog: deque[bytes] | None = None  # texts received, from the first big one on
         self._begun = 0.0  # when the message began of which a part is here; 0: there is none
+        self._last_words = b""
 
     def __repr__(self) -> str:
         word = ("opening", "open", "retired", "closed")[self._state]
@@ -163,6 +164,8 @@ class Link(Accounts):
         self._wake()
 
     def _write(self, data: bytes) -> None:
+        if self._last_words:
+            data, self._last_words = self._last_words + data, b""
         if data and self._transport is not None:
             self._written += len(data)
             self._transport.write(data)
@@ -247,16 +250,16 @@ class Link(Accounts):
         self.uid = channel.uid
         if not self.outbound and channel.port:
             self.port, self.listens = channel.port, True
-        refusal = self._endpoint.refuses(self)
-        if refusal:
+        if refusal := self._endpoint.refuses(self):
             self.fail(refusal)
             return
-        self._write(answer)
         self._state = OPEN
         self._since = self._endpoint.now()
         if self._mark >= 0:
             self.look_at(self._mark_at + self._endpoint.stall_timeout)
+        self._last_words = answer  # of the handshake: they leave with the first message, if there is one now
         self._endpoint.opened(self)
+        self._write(b"")
 
     def _take(self, text: bytes) -> None:
         """One message arrived: read at once, or in its turn if it is big or others before it wait."""
@@ -264,19 +267,17 @@ class Link(Accounts):
             return
         if self._count_arrived(len(text) + spec.SIZE_PREFIX):
             self.fail("incoming queue")
-            return
-        if self.queued > BIG:
+        elif self.queued > BIG:
             self._endpoint.held.weigh(self)
         if self._state == CLOSED:
             return
-        if self._backlog is not None:
-            self._backlog.append(text)
-            self._endpoint.carrier.turns.add(self._read_big)
-        elif len(text) > BIG:
-            self._backlog = deque((text,))
-            self._endpoint.carrier.turns.add(self._read_big)
-        else:
+        if self._backlog is None and len(text) <= BIG:
             self._deliver(text)
+            return
+        if self._backlog is None:
+            self._backlog = deque()
+        self._backlog.append(text)
+        self._endpoint.carrier.turns.add(self._read_big)
 
     def _read_big(self) -> None:
         """Reads the next message of the backlog, in its turn."""
@@ -298,12 +299,12 @@ class Link(Accounts):
         if wrong:
             self.fail(wrong)
             return
-        self._endpoint.arrived(Received(self.ip, self.port, datum, self.uid, self, len(text) + spec.SIZE_PREFIX))
+        self._endpoint.inbox.put(Received(self.ip, self.port, datum, self.uid, self, len(text) + spec.SIZE_PREFIX))
 
     def _unpark(self) -> None:
         parked, self._parked = self._parked, None
         if parked:
-            self._endpoint.returned(parked)
+            self._endpoint.inbox.put_back(parked)
 
     # --- endings --------------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import select
 import sys
+from contextvars import Context
 from typing import Protocol
 
 AT_ONCE = 256  # sockets that are looked at before the loop does anything else
@@ -62,7 +63,7 @@ if sys.platform == "linux":
         def watch(self, fd: int, what: Watched) -> None:
             if self._epoll is None:
                 self._epoll = select.epoll()
-                self._loop.add_reader(self._epoll.fileno(), self._ready)
+                Context().run(self._loop.add_reader, self._epoll.fileno(), self._ready)  # whose call opened the first is no matter
             while len(self._watched) <= fd:
                 self._watched.append(None)
             self._epoll.register(fd, select.EPOLLIN)

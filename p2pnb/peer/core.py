@@ -9,6 +9,7 @@ loop's timers are time, `rng` is chance. The procedures stand on this, in `recor
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import random
 from collections import deque
@@ -28,7 +29,7 @@ from p2pnb.dht.table import RoutingTable
 from p2pnb.errors import LocalProtocolError, P2PError, PeerUnreachable, ProtocolError
 from p2pnb.net.contract import Lost, Received, Recv, Send
 from p2pnb.peer.cause import CAUSE, UPKEEP
-from p2pnb.peer.report import Event, Looked, Report
+from p2pnb.peer.report import Event, Looked, Report, forget
 from p2pnb.peer.requests import Done, Outcome, Requests
 from p2pnb.peer.search import Judge, Patience, PolicySearch, Search
 from p2pnb.uid import as_key, short
@@ -106,10 +107,9 @@ class Core:
         self.patience = Patience()
         self.last = Report("", "")
         self.lookups: deque[Looked] = deque(maxlen=KEPT_LOOKUPS)
-        self.answered = 0
-        self.refused_links = 0
+        self.answered = self.refused_links = 0
         self._recv, self._send = recv, send
-        self.requests = Requests(send, self.loop, self.clock, self._settled, log or _forget, self.own, words)
+        self.requests = Requests(send, self.loop, self.clock, self._settled, log or forget, self.own, words)
         self._welcomed: dict[str, str] = {}  # network group -> the address it saw us at
         self._addresses: dict[tuple[str, int], int] = {}  # carriers without links: which uid welcomed us from there
         self._checking: set[int] = set()
@@ -120,7 +120,8 @@ class Core:
         self._tasks: set[asyncio.Task[Any]] = set()
         self.unasked: Unasked | None = None  # what upkeep hears of
         self.closed = False
-        self._receiver = self.loop.create_task(self._receive(), name=f"peer {short(self.uid)} receives", context=Context())
+        self._context = Context()  # whatever arrives, no call of ours is its cause
+        self._receiver = self.loop.create_task(self._receive(), name=f"peer {short(self.uid)} receives", context=self._context)
     # --- asking -------------------------------------------------------------------------------------------------------
 
     async def greet(self, ip: str, port: int) -> Contact:
@@ -136,9 +137,7 @@ class Core:
         self.table.seen(known, self.clock(), dialled=True)
         return known
 
-    async def search(
-        self, target: int, request: Request, *, want: int, judge: Judge | None = None, thrifty: bool = False
-    ) -> Search:
+    async def search(self, target: int, request: Request, *, want: int, judge: Judge | None = None, thrifty: bool = False) -> Search:
         """Drives one lookup with `request` to its end; `thrifty`: with few requests rather than in the shortest time."""
         now = self.clock()
         seeds = self.table.nearest(target, spec.MAX_CONTACTS)
@@ -172,9 +171,7 @@ class Core:
         else:
             self.requests.ask(whom, request, done, datum, cause)
 
-    def _ask_welcomed(
-        self, request: Request, done: Done, datum: Any, cause: str | None, whom: Contact, outcome: Outcome
-    ) -> None:
+    def _ask_welcomed(self, request: Request, done: Done, datum: Any, cause: str | None, whom: Contact, outcome: Outcome) -> None:
         if isinstance(outcome, Welcome) and outcome.uid == whom.uid:
             self.requests.ask(whom, request, done, datum, cause)
         elif isinstance(outcome, P2PError):
@@ -190,20 +187,27 @@ class Core:
                 item = await self._recv()
             except P2PError:  # the carrier was closed
                 return
-            if isinstance(item, Lost):
-                self._replies.pop(item.link, None)
-                self.requests.lost(item.link)
-                continue
-            received = item if isinstance(item, Received) else Received(*item)
-            try:
-                self._take(received)
-            except ProtocolError as error:
-                self.refused_links += 1
-                log.debug("%s breaks the protocol: %s", received.ip, error)
-                if received.link is not None:
-                    received.link.close(str(error))
-            except Exception as error:  # a mistake of ours: said aloud, and the peer goes on serving the others
-                self.loop.call_exception_handler({"message": f"{self!r} could not take a message", "exception": error})
+            self._hear(item)
+
+    def hear(self, item: Received | Lost | tuple[str, int, Any]) -> None:
+        """Takes what `recv` would have given, for carriers that call as soon as something arrives."""
+        self._context.run(self._hear, item)
+
+    def _hear(self, item: Received | Lost | tuple[str, int, Any]) -> None:
+        if isinstance(item, Lost):
+            self._replies.pop(item.link, None)
+            self.requests.lost(item.link)
+            return
+        received = item if isinstance(item, Received) else Received(*item)
+        try:
+            self._take(received)
+        except ProtocolError as error:
+            self.refused_links += 1
+            log.debug("%s breaks the protocol: %s", received.ip, error)
+            if received.link is not None:
+                received.link.close(str(error))
+        except Exception as error:  # a mistake of ours: said aloud, and the peer goes on serving the others
+            self.loop.call_exception_handler({"message": f"{self!r} could not take a message", "exception": error})
 
     def _take(self, item: Received) -> None:
         """One datum: a request is answered, a reply goes to whoever waits for it. Raises `ProtocolError`."""
@@ -298,7 +302,7 @@ class Core:
             if item.link is not None:
                 item.link.close("a reply could not be sent")  # later ones would be taken for it
             return
-        if asyncio.iscoroutine(sent):
+        if inspect.iscoroutine(sent):
             self.spawn(sent)
 
     # --- what comes of requests ---------------------------------------------------------------------------------------
@@ -392,8 +396,4 @@ def _within(number: Any, least: int, most: int, what: str) -> int:
     if type(number) is not int or not least <= number <= most:
         raise ValueError(f"{what} is an integer of {least} to {most}, not {number!r}")
     return number
-
-
-def _forget(_: Event) -> None:
-    """A peer whose requests nobody records."""
 

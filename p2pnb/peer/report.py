@@ -65,3 +65,7 @@ class Report:
             parts.append(self.reason)
         parts += [f"{name} {value}" for name, value in self.facts.items()]
         return ": ".join(parts[:1]) + (" — " + "; ".join(parts[1:]) if parts[1:] else "")
+
+
+def forget(_: Event) -> None:
+    """The log of a peer whose requests nobody records."""

@@ -15,13 +15,16 @@ Nothing here decides whom to ask. `ask` never calls back before it has returned.
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections import deque
 from collections.abc import Callable, Collection, Coroutine
+from functools import partial
 from typing import Any
 
 from p2pnb import spec
 from p2pnb.errors import P2PError, PeerUnreachable, ProtocolError, RemoteProtocolError, RequestTimeout
 from p2pnb.net.contract import Link, Received, Send
+from p2pnb.net.sending import Sending
 from p2pnb.peer.cause import CAUSE
 from p2pnb.peer.report import Event
 from p2pnb.wire.contact import Contact
@@ -47,7 +50,7 @@ class Asked:
         self.cause = cause
         self.link: Any = None
         self.bytes_out = 0
-        self.sending: asyncio.Task[None] | None = None  # while it waits for a dial
+        self.sending: asyncio.Task[None] | Sending | None = None  # while it waits for a dial
         self.again = False  # whether it was asked once more already
 
     @property
@@ -136,7 +139,11 @@ class Requests:
         except P2PError as error:
             self._loop.call_soon(self._settle, asked, error)
             return
-        if asyncio.iscoroutine(sent):
+        if isinstance(sent, Sending):
+            self._dialling[whom] = contact
+            asked.sending = sent
+            sent.then(partial(self._sent, asked, whom))
+        elif inspect.iscoroutine(sent):
             self._dialling[whom] = contact
             task = asked.sending = self._loop.create_task(self._finish(asked, whom, sent))
             self._tasks.add(task)
@@ -146,15 +153,25 @@ class Requests:
             self._enqueue(asked, sent)
 
     async def _finish(self, asked: Asked, whom: Any, sending: Coroutine[Any, Any, Any]) -> None:
-        """Waits for a dial. Writing and noting what was written happen in one step, so the order is the link's."""
-        error: P2PError | None = None
+        """Waits for a carrier that sends by coroutines."""
+        outcome: Any = None
         try:
-            self._enqueue(asked, await sending)
-        except P2PError as unreachable:
-            error = unreachable
-            self._settle(asked, unreachable)
+            outcome = await sending
+        except (P2PError, asyncio.CancelledError) as error:
+            outcome = error
+            if isinstance(error, asyncio.CancelledError):
+                raise
         finally:
-            self._dialled(whom, error)
+            self._sent(asked, whom, outcome)
+
+    def _sent(self, asked: Asked, whom: Any, outcome: Any) -> None:
+        """What came of a dial. Writing and noting what was written happen in one step, so the order is the link's."""
+        error = outcome if isinstance(outcome, P2PError) else None
+        if error is not None:
+            self._settle(asked, error)
+        elif not isinstance(outcome, asyncio.CancelledError):
+            self._enqueue(asked, outcome)
+        self._dialled(whom, error)
 
     def _dialled(self, whom: Any, error: P2PError | None) -> None:
         """A dial has ended. Who waited for the same address shares its fate; the others go on."""
@@ -278,6 +295,8 @@ class Requests:
         for task in self._tasks:
             task.cancel()
         for asked in list(self._open):
+            if asked.sending is not None:
+                asked.sending.cancel()
             self._settle(asked, PeerUnreachable("the peer was closed", "closed"))
         self._unanswered.clear()
         self._waiting.clear()

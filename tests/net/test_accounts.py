@@ -52,7 +52,7 @@ def test_requests_beyond_the_limit_wait_for_room(world: Any) -> None:
 
         async def ask(number: int) -> None:
             sent = a.send(b.ip, b.port, (REF, number), uid=b.uid)
-            await sent if inspect.iscoroutine(sent) else None
+            await sent if inspect.isawaitable(sent) else None
 
         async def answer() -> None:
             nonlocal unanswered, most
@@ -60,7 +60,7 @@ def test_requests_beyond_the_limit_wait_for_room(world: Any) -> None:
             for _ in range(100):
                 waiting.append(await b.recv())
                 most = max(most, len(waiting))
-                if len(waiting) > 3 and not b._inbox:
+                if len(waiting) > 3 and not b.inbox:
                     for item in waiting:
                         b.send(item.ip, item.port, item.payload[1] % 2 == 0, link=item.link)
                     waiting = []
@@ -79,7 +79,7 @@ def test_two_megabytes_of_requests_at_a_time(world: Any) -> None:
         a, b = await world.nodes(2)
         datum = written(world.filling(900_000))
         await a.send(b.ip, b.port, datum, uid=b.uid)
-        assert not inspect.iscoroutine(a.send(b.ip, b.port, datum, uid=b.uid))
+        assert not inspect.isawaitable(a.send(b.ip, b.port, datum, uid=b.uid))
         third = asyncio.ensure_future(a.send(b.ip, b.port, datum, uid=b.uid))
         first, _ = await world.take(b, 2)
         await world.settled()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from contextlib import suppress
 from typing import Any
 
@@ -70,7 +71,7 @@ def test_a_silent_node_is_a_black_hole(world: Any) -> None:
             assert a.send(b.ip, b.port, (REF, number), uid=b.uid) is link
         await world.settled(0.3)
         assert not link.closed
-        assert not a._inbox
+        assert not a.inbox
         link.close("timeout")
         assert await a.recv() == Lost(link)
         assert await unreachable(a, b) == "timeout"
@@ -92,8 +93,8 @@ def test_a_wall_freezes_links_and_hangs_dials_until_it_falls(world: Any) -> None
         assert a.send(c.ip, c.port, (REF, 3), uid=c.uid).uid == c.uid, "others are reached as before"
         assert [item.payload for item in await world.take(c, 2)] == [(IAM, 1), (REF, 3)]
         await world.settled(0.2)
-        assert not a._inbox
-        assert not b._inbox
+        assert not a.inbox
+        assert not b.inbox
         link.close("timeout")
         assert await a.recv() == Lost(link)
         assert await unreachable(a, b) == "timeout"
@@ -120,7 +121,7 @@ def test_a_wall_on_one_side_is_enough(world: Any) -> None:
             dialled = await a.send(b.ip, b.port, (REF, 2), uid=b.uid)
             await world.settled(0.2)
             assert not dialled.closed
-        assert not b._inbox
+        assert not b.inbox
         b.unwall()
         await world.until(lambda: not a.links)
         assert (await a.send(b.ip, b.port, (REF, 3), uid=b.uid)).uid == b.uid
@@ -169,7 +170,7 @@ def test_everybody_closes_at_once(world: Any) -> None:
             for b in nodes:
                 if a is not b:
                     sent = a.send(b.ip, b.port, (IAM, 1), uid=b.uid)
-                    await sent if asyncio.iscoroutine(sent) else None
+                    await sent if inspect.isawaitable(sent) else None
         before = asyncio.get_running_loop().time()
         await asyncio.gather(*[node.close() for node in nodes])
         assert asyncio.get_running_loop().time() - before < 0.9, "nobody had to be waited for"

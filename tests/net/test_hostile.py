@@ -19,7 +19,7 @@ IAM, REF, WELCOME, PEER = map(Symbol, ("iam", "ref", "welcome", "peer"))
 async def still_serves(world: Any, node: Any) -> None:
     """An honest stranger is answered as ever. (What others have sent is thrown away.)"""
     honest = await world.node()
-    node._inbox.clear()
+    node.inbox._items.clear()
     await honest.send(node.ip, node.port, (IAM, 1), uid=node.uid)
     (item,) = await world.take(node, 1)
     node.send(item.ip, item.port, True, link=item.link)
@@ -82,7 +82,7 @@ def test_plaintext_is_no_greeting(world: Any, plaintext: bytes) -> None:
         await world.until(lambda: raw.lost)
         assert (raw.bytes, raw.eof) == (b"", False)
         assert sum(node.counters.values()) == node.counters["not-a-peer"] + node.counters["timeout"] == 1
-        assert not node._inbox, "the peer hears of nobody who has not said who he is"
+        assert not node.inbox, "the peer hears of nobody who has not said who he is"
         await still_serves(world, node)
 
     world.run(test)
@@ -95,7 +95,7 @@ def test_the_own_key_is_refused(world: Any) -> None:
         raw = world.dial(node, world.channel(identity=key))
         await world.until(lambda: raw.lost)
         assert not node.links
-        assert not node._inbox
+        assert not node.inbox
 
     world.run(test)
 
@@ -207,7 +207,7 @@ def test_random_connections(world: Any, make: Callable[[random.Random], bytes]) 
             await world.settled()
         await still_serves(world, node)
         await world.until(lambda: not node._links)
-        assert not node._inbox
+        assert not node.inbox
         assert sum(node.counters.values()) <= 501
 
     world.run(test)

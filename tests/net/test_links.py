@@ -27,7 +27,7 @@ def test_a_message_and_its_reply(world: Any) -> None:
         assert (item.link.uid, item.link.outbound, item.link.listens, item.link.closed) == (a.uid, False, True, False)
         assert b.send(item.ip, item.port, (WELCOME, "127.0.0.1", 1, b.uid), uid=item.uid, link=item.link) is item.link
         assert (await a.recv()).link is link
-        assert not inspect.iscoroutine(b.send(a.ip, a.port, (IAM, b.uid), uid=a.uid)), "the link serves both ways"
+        assert not inspect.isawaitable(b.send(a.ip, a.port, (IAM, b.uid), uid=a.uid)), "the link serves both ways"
         assert (await a.recv()).uid == b.uid
         assert (len(a.links), len(b.links)) == (1, 1)
 
@@ -122,7 +122,7 @@ def test_a_clean_end_is_told_apart_from_a_reset(world: Any) -> None:
                 a.send(b.ip, b.port, True, link=link)
             assert error.value.reason == "lost"
             await world.settled()
-            assert not a._inbox, "a link is lost once"
+            assert not a.inbox, "a link is lost once"
 
     world.run(test)
 
@@ -226,7 +226,7 @@ def test_an_old_link_is_renewed(world: Any, monkeypatch: pytest.MonkeyPatch, why
         await world.settled()
         monkeypatch.setattr(spec, *(("RENEW_AFTER_SECONDS", 0.001) if why == "an hour" else ("RENEW_AFTER_RECORDS", 0)))
         sending = a.send(b.ip, b.port, (IAM, 2), uid=b.uid)
-        assert inspect.iscoroutine(sending)
+        assert inspect.isawaitable(sending)
         monkeypatch.undo()
         assert (await sending) is not link
         b.send(item.ip, item.port, True, link=item.link)  # still answered where it was asked
@@ -249,7 +249,7 @@ def test_only_the_end_that_can_dial_renews(world: Any, monkeypatch: pytest.Monke
         assert b.send("127.0.0.1", 9, (IAM, 2), uid=client.uid).uid == client.uid
         assert (await world.take(client, 1))[0].link is link
         sending = client.send(b.ip, b.port, (IAM, 3), uid=b.uid)
-        assert inspect.iscoroutine(sending)
+        assert inspect.isawaitable(sending)
         monkeypatch.undo()
         assert await sending is not link
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
 import random
 from typing import Any
@@ -110,14 +111,14 @@ def test_a_cut_cable_holds_everything_back(memory: Any) -> None:
         network.condition(*where, blocked=True)
         a.send(b.ip, b.port, (REF, 1), uid=b.uid)
         await asyncio.sleep(100)
-        assert not b._inbox
+        assert not b.inbox
         assert await link(memory, a, c) < 0.1
         network.condition(*where, blocked=False)
         assert [item.payload[1] for item in await memory.take(b, 2)] == [0, 1]
         network.condition(*where, loss=1.0)
         a.send(b.ip, b.port, (REF, 2), uid=b.uid)
         await asyncio.sleep(100)
-        assert not b._inbox
+        assert not b.inbox
         network.condition(*where, loss=0.0)
         assert (await memory.take(b, 1))[0].payload[1] == 2
 
@@ -152,7 +153,7 @@ def test_a_cable_may_be_cut_in_one_direction_only(memory: Any) -> None:
         b.send(a.ip, a.port, (REF, 1), uid=a.uid)
         assert [item.payload[1] for item in await memory.take(a, 1)] == [1]
         await asyncio.sleep(100)
-        assert not b._inbox
+        assert not b.inbox
         for dialling, dialled in ((a, c), (c, a)):
             with pytest.raises(PeerUnreachable) as error:
                 await dialling.send(dialled.ip, dialled.port, (IAM, 1), uid=dialled.uid)
@@ -233,7 +234,7 @@ def test_the_same_seed_gives_the_same_run(jump: Any) -> None:
             for _ in range(150):
                 a, b = rng.sample(nodes, 2)
                 sent = a.send(b.ip, b.port, (REF, rng.randrange(1000)), uid=b.uid)
-                if asyncio.iscoroutine(sent):
+                if inspect.isawaitable(sent):
                     tasks.append(asyncio.ensure_future(sent))
                 await asyncio.sleep(rng.random() / 5)
                 if rng.random() < 0.02 and not nodes[-1].closed:

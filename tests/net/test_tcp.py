@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import inspect
 import os
 import socket
 from typing import Any
@@ -21,7 +22,7 @@ IAM, REF = Symbol("iam"), Symbol("ref")
 
 async def exchange(world: Any, a: Any, b: Any) -> None:
     sent = a.send(b.ip, b.port, (IAM, 1), uid=b.uid)
-    await sent if asyncio.iscoroutine(sent) else None
+    await sent if inspect.isawaitable(sent) else None
     (item,) = await world.take(b, 1)
     b.send(item.ip, item.port, True, link=item.link)
     await world.take(a, 1)
