@@ -20,6 +20,7 @@ from typing import NamedTuple
 from p2pnb.uid import short
 
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8c8c8c"
+DARK_BLUE = "#3d9ad8"  # what blue is on a dark ground, between it and sky
 
 # variable -> (JupyterLab's, VS Code's, light, dark); shared with the cards
 THEME = {
@@ -219,6 +220,11 @@ class Labels:
         self._taken.append((x - r, y - r, x + r, y + r))
 
 
+def _brighter(scope: str) -> str:
+    """On a dark ground the blue is too dark for a thin line."""
+    return f'{scope} [stroke="{BLUE}"]{{stroke:{DARK_BLUE}}}{scope} [fill="{BLUE}"]{{fill:{DARK_BLUE}}}'
+
+
 # --- the picture ------------------------------------------------------------------------------------------------------
 
 
@@ -227,7 +233,7 @@ def picture(width: float, height: float, title: str, description: str, parts: It
     title, description, body = safe(title), safe(description), "".join(parts)
     name = "p2p-" + hashlib.sha256(f"{title}\0{description}\0{body}\0{_look.scale}".encode()).hexdigest()[:10]
     scope, scale, thick = f"#{name}", _look.scale, number(1.2 * _look.thick)
-    heavy = f"{scope} .line{{stroke-width:{thick}px}}{scope} .faint{{stroke-width:{thick}px}}" if _look.thick > 1 else ""
+    heavy = f"{scope} .line{{stroke-width:{thick}px}}" if _look.thick > 1 else ""
     style = (
         f"{theme(scope)}{scope}{{max-width:100%;height:auto;font-family:{FONT}}}"
         f"{scope} text{{fill:var(--p2p-ink)}}{scope} .soft{{fill:var(--p2p-soft)}}{scope} .mono{{font-family:{MONO}}}"
@@ -235,6 +241,8 @@ def picture(width: float, height: float, title: str, description: str, parts: It
         f"{scope} .halo{{paint-order:stroke;stroke:var(--p2p-paper);stroke-width:3px;stroke-linejoin:round}}"
         f"{scope} .paper{{fill:var(--p2p-paper)}}{scope} .hollow{{fill:var(--p2p-paper)}}"
         f"{scope} .line{{stroke:var(--p2p-line);fill:none}}{scope} .faint{{stroke:var(--p2p-faint);fill:none;stroke-opacity:.8}}{heavy}"
+        f"{_brighter(f'{scope}:is([data-jp-theme-light=false] *)')}@media (prefers-color-scheme:dark){{"
+        f"{_brighter(f'{scope}:not([data-jp-theme-light] *)')}}}"
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" id="{name}" class="p2p-picture" role="img" aria-labelledby="{name}-t {name}-d" '

@@ -167,7 +167,7 @@ def _arrow(x1: float, y1: float, x2: float, y2: float, colour: str, *, dashed: b
     """A line with a head at its end: filled on a request, open on a reply."""
     length = math.hypot(x2 - x1, y2 - y1) or 1.0
     dx, dy = (x2 - x1) / length, (y2 - y1) / length
-    dash = ' stroke-dasharray="5 3" stroke-opacity=".75"' if dashed or not head else ""
+    dash = ' stroke-dasharray="5 3" stroke-opacity=".9"' if dashed or not head else ""
     thick = n(1.5 * svg.look().thick)
     line = f'<path d="M{n(x1)} {n(y1)}L{n(x2)} {n(y2)}" fill="none" stroke="{colour}" stroke-width="{thick}"{dash}/>'
     if not head:
