@@ -17,6 +17,7 @@ from typing import Any
 
 from p2pnb import spec
 from p2pnb.dht.expiry import Expiries, age_at, since
+from p2pnb.dht.kept import KeptVote
 from p2pnb.dht.quota import Quota
 from p2pnb.wire.messages import BagAdd, BagEntry
 
@@ -120,6 +121,39 @@ class BagStore:
         if bag is None:
             return None
         return _entries(self._rng.sample(list(bag.items.values()), min(len(bag.items), spec.MAX_BAG_REPLY)), now)
+
+    def votes(self, key: int) -> list[tuple[bytes, int | None]]:
+        """All votes and hand-overs in a bag, as (value, publisher or None)."""
+        bag = self._bags.get(key)
+        items = () if bag is None else bag.items.values()
+        return [(item.value, each) for item in items for each in (*item.votes, *([] if item.handed is None else [None]))]
+
+    def kept(self, key: int, value: bytes, publisher: int | None) -> KeptVote | None:
+        """One vote, or with None for the publisher one hand-over, as it is, for a disk."""
+        bag = self._bags.get(key)
+        item = None if bag is None else bag.items.get(value)
+        if item is None:
+            return None
+        vote = item.handed if publisher is None else item.votes.get(publisher)
+        return None if vote is None else KeptVote(key, value, publisher, vote.since)
+
+    def restore(self, kept: KeptVote, now: float) -> bool:
+        """Takes back a vote that was kept before a restart, votes before hand-overs and each ascending by `since`.
+
+        False when its 24 hours are over, or the bag, the publisher's ballot or the store is full.
+        """
+        moment = min(kept.since, now)
+        bag = self._bags.get(kept.key)
+        item = None if bag is None else bag.items.get(kept.value)
+        if moment + spec.EXPIRY <= now or self.kept(*kept[:3]) is not None:
+            return False
+        if bag is not None and (not _admits(bag, item, kept.publisher) or (item is None and _is_full(bag))):
+            return False
+        size = VOTE_BYTES + (ITEM_BYTES if item is None else 0) + (BAG_BYTES if bag is None else 0)
+        if not self._quota.restore(size, moment, now, kept.publisher):
+            return False
+        self._list(bag or self._create(kept.key), kept.value, kept.publisher, moment)
+        return True
 
     def drop(self, key: int) -> None:
         """Forgets the bag, if it is here."""

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from p2pnb import spec
 from p2pnb.dht.expiry import Expiries, age_at, since
+from p2pnb.dht.kept import KeptEntry
 from p2pnb.dht.quota import Quota
 from p2pnb.dht.signature import verify
 from p2pnb.uid import BYTES
@@ -127,6 +128,26 @@ class NamespaceStore:
         if entry is None:
             return None
         return next((each for each in reversed(entry.versions) if signature is None or each.signature == signature), None)
+
+    def kept(self, point: int) -> KeptEntry | None:
+        """The entry as it is, for a disk."""
+        entry = self._entries.get(point)
+        return None if entry is None else KeptEntry(entry.public_key, entry.key, tuple(entry.versions), entry.since)
+
+    def restore(self, kept: KeptEntry, now: float) -> bool:
+        """Takes back an entry that was kept before a restart; its signatures were verified when it came.
+
+        False when its 24 hours are over, or the author's keys or the store are too many.
+        """
+        moment, versions = min(kept.since, now), sorted(kept.versions, key=_rank)[-spec.VERSIONS_KEPT :]
+        if moment + spec.EXPIRY <= now or not versions or point_of(kept.public_key, kept.key) in self._entries:
+            return False
+        if self._of_author.get(kept.public_key, 0) >= spec.NAMESPACE_KEYS_A_PUBLIC_KEY:
+            return False
+        if not self._quota.restore(ENTRY_OVERHEAD + VERSION_BYTES * len(versions), moment, now, None):
+            return False
+        self._create(kept.public_key, kept.key, moment).versions.extend(versions)
+        return True
 
     def drop(self, point: int) -> None:
         """Forgets the entry at `point`, if it is here."""

@@ -111,6 +111,20 @@ class Quota:
         """Bytes that `publisher` was charged in the hour before `now`, of at most `hourly`; 0 while everybody may store."""
         return self._publishers.spent(publisher, now)
 
+    def restore(self, size: int, since: float, now: float, publisher: int | None) -> bool:
+        """As `take`, for what was accepted `since`, before a restart, in ascending order of that.
+
+        Only the total is held against it. What came within the hour counts as its publisher's, so that a restart gives
+        nobody a new allowance; network groups are not remembered.
+        """
+        used = self.used + size + ACCOUNT_BYTES * (len(self._publishers) + len(self._groups))
+        if used > self.total:
+            return False
+        if used * 2 > self.total and publisher is not None and since + HOUR > now:
+            self._publishers.charge(publisher, size, since)
+        self.used += size
+        return True
+
     def give_back(self, size: int) -> None:
         """Counts `size` bytes no more: their record is gone. What its publisher added this hour stays counted."""
         self.used -= size

@@ -3,8 +3,8 @@
 A request that stores something is handed in as it came, with the key it lives at (`key_of_request`). What a node keeps
 is handed over and republished the same way: as the very requests that would store it at another peer.
 
-Nothing here sends, sleeps or looks at a clock. `put` may answer with a `Deferred` in a store that writes to a disk; this
-one, in memory, answers at once.
+Nothing here sends, sleeps or looks at a clock. This store is in memory and answers at once; `p2pnb.disk.store` has a disk
+behind it, whose `put` answers with a `Deferred`.
 """
 
 from __future__ import annotations

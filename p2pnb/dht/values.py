@@ -13,6 +13,7 @@ from typing import Any
 
 from p2pnb import spec
 from p2pnb.dht.expiry import Expiries, age_at, since
+from p2pnb.dht.kept import KeptValue
 from p2pnb.dht.quota import Quota
 from p2pnb.wire.messages import Set
 
@@ -72,6 +73,22 @@ class ValueStore:
         self.expire(now)
         record = self._records.get(key)
         return None if record is None else record.value
+
+    def kept(self, key: int) -> KeptValue | None:
+        """The record as it is, for a disk."""
+        record = self._records.get(key)
+        return None if record is None else KeptValue(key, record.value, record.publisher, record.since)
+
+    def restore(self, kept: KeptValue, now: float) -> bool:
+        """Takes back what was kept before a restart; False when its 24 hours are over, or there is no room."""
+        record = _Record(kept.key, kept.value, min(kept.since, now), kept.publisher)
+        if record.since + spec.EXPIRY <= now or kept.key in self._records:
+            return False
+        if not self._quota.restore(record.size, record.since, now, record.publisher):
+            return False
+        self._records[kept.key] = record
+        self._expiries.add(record)
+        return True
 
     def drop(self, key: int) -> None:
         """Forgets the value, if it is here."""
