@@ -59,6 +59,10 @@ class StoreFull(P2PError):
     """No replica took the record: each is full, over quota, or knows of 20 nearer peers."""
 
 
+class StoreError(P2PError):
+    """A store on disk cannot be opened: it is in use, another node's, or written by a newer version. Nothing was changed."""
+
+
 class ValueTooLarge(P2PError, ValueError):
     """The value does not fit into one message; the text gives the exact limit."""
 

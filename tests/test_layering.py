@@ -24,20 +24,21 @@ BELOW = {
     "base": {"base"},
     "wire": {"base", "wire"},
     "dht": {"base", "wire", "dht"},
+    "disk": {"base", "wire", "dht", "disk"},
     "net": {"base", "wire", "net"},
-    "peer": {"base", "wire", "dht", "net", "peer"},
+    "peer": {"base", "wire", "dht", "disk", "net", "peer"},
     "views": {"base", "wire", "dht", "views"},
     "check": {"base", "wire", "dht", "views", "check"},  # grades decisions, so it needs no peer and no network
-    "cluster": {"base", "wire", "dht", "net", "peer", "views", "cluster"},
-    "lab": {"base", "wire", "dht", "net", "peer", "views", "cluster", "lab"},
-    "top": {"base", "wire", "dht", "net", "peer", "views", "check", "cluster", "lab", "top"},
+    "cluster": {"base", "wire", "dht", "disk", "net", "peer", "views", "cluster"},
+    "lab": {"base", "wire", "dht", "disk", "net", "peer", "views", "cluster", "lab"},
+    "top": {"base", "wire", "dht", "disk", "net", "peer", "views", "check", "cluster", "lab", "top"},
 }
 PURE = {"base", "wire", "dht"}
 CLOCKS_AND_SOCKETS = {"asyncio", "socket", "selectors", "select", "ssl", "time", "datetime", "threading", "concurrent", "multiprocessing"}
 GLOBAL_RANDOMNESS = {"secrets", "uuid", "numpy.random"}
 
 # Layers that hold bytes or names from strangers must never let those choose what runs.
-EXPOSED = {"base", "wire", "dht", "net", "peer"}
+EXPOSED = {"base", "wire", "dht", "disk", "net", "peer"}
 UNSAFE_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "runpy"}
 UNSAFE_CALLS = {"eval", "exec", "compile", "__import__"}
 BY_NAME = {"getattr": 1, "setattr": 1, "delattr": 1, "import_module": 0}  # and which argument is the name
