@@ -93,7 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     node.add_argument("--host", default="127.0.0.1", help='address to listen at: 127.0.0.1 (default), "lan", or one of this machine\'s')
     node.add_argument("--port", type=int, help="port to listen on (default: any free one)")
     node.add_argument("--name", default="", help="the network's name: both ends must use the same")
-    node.add_argument("--identity", type=Path, metavar="FILE", help="keep the node's key there, so that it has the same uid next time")
+    node.add_argument("--store", type=Path, metavar="DIR", help="keep all that the node has there, its key too, for the next time")
+    node.add_argument("--identity", type=Path, metavar="FILE", help="keep the key there, so that it has the same uid next time")
     return parser
 
 
@@ -148,6 +149,7 @@ async def _node(options: argparse.Namespace) -> int:
         name=options.name,
         ports=None if options.port is None else [options.port],
         bootstrap=[options.join] if options.join else [],
+        store=options.store,
         identities=[Identity.load_or_create(options.identity)] if options.identity else [],
     )
     async with launch as cluster:

@@ -22,7 +22,9 @@ class Breaking(Tables):
     """What of a `Cluster` breaks things."""
 
     def restart(self, node: Node, *, timeout: float | None = None) -> Call[Node]:
-        """Starts `node` anew at its old address, under its old uid, with empty stores; it joins through another node.
+        """Starts `node` anew at its old address, under its old uid; it joins through another node.
+
+        Its stores are empty, unless the cluster was launched with `store=`: then it has all that it had acknowledged.
 
         Example: `await cluster.restart(cluster[3])`.
         """

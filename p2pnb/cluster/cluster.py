@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import operator
+import os
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -19,7 +20,16 @@ from p2pnb.cluster.call import Call
 from p2pnb.cluster.member import Member, Settings
 from p2pnb.cluster.network import Latency, Network
 from p2pnb.cluster.node import Node
-from p2pnb.cluster.options import VIRTUAL_LATENCY, as_addresses, as_policies, as_ports, check, check_count, check_seconds
+from p2pnb.cluster.options import (
+    VIRTUAL_LATENCY,
+    as_addresses,
+    as_policies,
+    as_ports,
+    as_store,
+    check,
+    check_count,
+    check_seconds,
+)
 from p2pnb.cluster.results import Invite, Nodes
 from p2pnb.cluster.shown import Shown
 from p2pnb.cluster.watch import Watch
@@ -63,6 +73,7 @@ class Cluster(Breaking, Shown):
         latency: Latency | None = None,
         loss: float = 0.0,
         policies: Mapping[str, Any] | None = None,
+        store: str | os.PathLike[str] | None = None,
         timeout: float | None = None,
     ) -> Launch:
         """Launches `n` nodes that have joined each other: `cluster = await Cluster.launch(20)`.
@@ -78,19 +89,23 @@ class Cluster(Breaking, Shown):
         `replication`, `k`, `alpha`: as `Peer` has them. `host`: "127.0.0.1", "lan" for this machine's address in its local
         network, or an address. `name` keeps networks apart. `ports` to listen on; any free ones by default. `bootstrap`:
         addresses, (ip, port), of a network to join. `identities`: those of the first nodes, where they are to have the same
-        uids as before. `policies`: decisions of your own, a dict with any of "nearest", "lookup" and "merge" as
-        `p2pnb.dht.policies` describes them, which decide once all nodes have joined. `timeout` in seconds (virtual ones, there).
+        uids as before. `store`: a directory in which all that the nodes keep outlives the process, their keys included; launched
+        with it again, they are the same nodes. `policies`: decisions of your own, a dict with any of "nearest", "lookup" and
+        "merge" as `p2pnb.dht.policies` describes them, which decide once all nodes have joined. `timeout` in seconds (virtual
+        ones, there).
 
         Relaunching from the same cell closes the cluster that the cell launched before. Raises `ValueError` and `TypeError`
         for arguments out of range and policies that lack something, `OSError` for a port that cannot be opened,
-        `PeerUnreachable` when nothing can be joined.
+        `PeerUnreachable` when nothing can be joined, `StoreError` for a store that is in use, newer, or of other nodes.
 
         Example: `cluster = await Cluster.launch(64, k=3, seed=1)`.
         """
         virtual = network == "virtual"
         encryption = not virtual if encryption is None else encryption
         latency = (VIRTUAL_LATENCY if virtual else 0.0) if latency is None else latency
-        settings = Settings(lan.resolve(host), name, as_ports(ports), replication, k, alpha, encryption, policies=as_policies(policies))
+        settings = Settings(
+            lan.resolve(host), name, as_ports(ports), replication, k, alpha, encryption, as_store(store), policies=as_policies(policies)
+        )
         addresses = as_addresses(bootstrap)
         check(n, network, settings, seed, latency, loss)
         made = cls(Network(network, settings, seed, latency, loss, identities), network)

@@ -10,15 +10,18 @@ import contextlib
 import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from p2pnb import spec
 from p2pnb.dht.policies import Policies
 from p2pnb.dht.store import Put, Store
+from p2pnb.disk.disk import Disk, Part
 from p2pnb.errors import NodeDown
 from p2pnb.net.carrier import Carrier
 from p2pnb.net.endpoint import Endpoint
 from p2pnb.peer.identity import Identity
+from p2pnb.peer.lasting import address_before
 from p2pnb.peer.peer import Peer
 from p2pnb.peer.report import Event
 
@@ -34,6 +37,7 @@ class Settings:
     k: int = spec.K
     alpha: int = spec.ALPHA
     encryption: bool = True
+    store: Path | None = None
     listen: bool = True
     policies: Policies | None = None
 
@@ -75,6 +79,7 @@ class Member:
         seed: int,
         log: Callable[[Event], None],
         words: Collection[str] = (),
+        disk: Disk | None = None,
     ) -> None:
         self.position = position
         self.identity = identity
@@ -89,6 +94,7 @@ class Member:
         self._words = words
         self._clock: SkewedClock | None = None  # where it is not the loop's
         self.dress: Callable[[Member], None] | None = None  # what an experiment does to each new peer
+        self._disk = disk
 
     @property
     def alive(self) -> bool:
@@ -112,6 +118,9 @@ class Member:
             await self.endpoint.close()
         key = self.identity.static if settings.encryption else self.uid.int
         ports = settings.ports if settings.ports is not None and not self.port else None
+        part = None if self._disk is None else self._disk.part(self.uid)
+        if part is not None and ports is None and not self.port:
+            ports = _ports_as_before(part, settings.host)
         self.endpoint = Endpoint(
             self._carrier,
             key,
@@ -139,9 +148,11 @@ class Member:
             clock=self._clock,
             listens=settings.listen,
             policies=settings.policies,
+            store=part,
         )
         self.endpoint.inbox.deliver_to(self.peer.hear)
-        if kept is not None:
+        self.peer.lasting.listens_at((self.ip, self.port))
+        if kept is not None and part is None:
             self.peer.adopt(kept.store, kept.published)
         if self.dress is not None:
             self.dress(self)
@@ -196,3 +207,9 @@ class Member:
             )
         names = ("contacts", "links", "values", "bags", "namespaces", "stored_bytes", "requests_in", "requests_out", "errors")
         return row | dict(zip(names, counts, strict=True))
+
+
+def _ports_as_before(part: Part, host: str) -> tuple[int, ...] | None:
+    """The port that the node had in an earlier life, so that those who knew it find it there; another one where that is taken."""
+    ip, port = address_before(part) or ("", 0)
+    return (port, 0) if ip == host else None

@@ -12,7 +12,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from p2pnb.cluster.injection import Injection
 from p2pnb.cluster.member import Kept, Member, Settings
+from p2pnb.cluster.storing import given_identity, identity_at, open_store
 from p2pnb.cluster.watch import EventLog
+from p2pnb.disk.disk import Disk
 from p2pnb.errors import P2PError, PeerUnreachable
 from p2pnb.net.carrier import Carrier
 from p2pnb.net.memory import MemoryNetwork
@@ -44,6 +46,8 @@ class Network:
         self.walled: list[Member] = []
         self.cut_off: list[Member] = []
         self.injection = Injection(self)
+        self.disk: Disk | None = None
+        self._simulated = kind not in ("tcp", "memory")
 
     def position_of(self, uid: int | None) -> int | None:
         """The position of the member with this uid; None for a stranger."""
@@ -58,6 +62,8 @@ class Network:
     async def grow(self, n: int, bootstrap: Collection[tuple[str, int]], step: Callable[[], None]) -> list[Member]:
         """`n` more members, started and joined. Raises what kept the first one from it, and leaves none of them behind."""
         carrier = self.carrier = self.carrier or TcpCarrier.shared()  # the loop's own, so it is asked for on the loop
+        if self.disk is None and self.settings.store is not None:
+            self.disk = open_store(self.settings.store, simulated=self._simulated)
         new = [self._make(len(self.members) + i, carrier) for i in range(n)]
         if not self.members:
             self.log.began = asyncio.get_running_loop().time()
@@ -81,11 +87,11 @@ class Network:
         return new
 
     def _make(self, position: int, carrier: Carrier) -> Member:
-        if position < len(self._identities):
-            identity = self._identities[position]
-        else:
-            identity = Identity.create() if self.seed is None else Identity.from_seed(self.rng.randbytes(32))
-        member = Member(position, identity, carrier, self.settings, self.rng.getrandbits(64), self.log.append, self.log.words)
+        seeded = None if self.seed is None or position < len(self._identities) else Identity.from_seed(self.rng.randbytes(32))
+        given, reason = given_identity(position, self._identities, seeded)
+        identity = (given or Identity.create()) if self.disk is None else identity_at(self.disk, position, given, reason)
+        seed = self.rng.getrandbits(64)
+        member = Member(position, identity, carrier, self.settings, seed, self.log.append, self.log.words, self.disk)
         member.dress = self.injection.dress
         return member
 
@@ -95,8 +101,7 @@ class Network:
         waiting = list(reversed(new))
         if alone:
             first = waiting.pop()
-            if bootstrap:
-                await self._enter(first.living(), bootstrap)
+            await self._begin(first.living(), bootstrap)
             joined.append(first)
             step()
 
@@ -104,10 +109,29 @@ class Network:
             while waiting:
                 member = waiting.pop()
                 await _join_through(member.living(), self.rng.choice(joined[-1000:]))
+                self._recall(member.living())
                 joined.append(member)
                 step()
 
         await asyncio.gather(*(join_some() for _ in range(JOINING)))
+
+    async def _begin(self, peer: Peer, bootstrap: Collection[tuple[str, int]]) -> None:
+        """The first member joins the network of `bootstrap`, or, when it is not there, of those whom it knew in an earlier life."""
+        try:
+            if bootstrap:
+                await self._enter(peer, bootstrap)
+            elif await peer.recall(self.positions):
+                await peer.bootstrap(far=False)
+        except P2PError:
+            if not bootstrap or not await peer.recall(self.positions):
+                raise
+            await peer.bootstrap(far=False)
+
+    def _recall(self, peer: Peer) -> None:
+        """A member looks for those whom it knew outside of this cluster, and notes whom it knows now."""
+        if self.disk is not None:
+            peer.spawn(peer.recall(self.positions))
+            peer.lasting.met(peer.table)
 
     async def _enter(self, peer: Peer, addresses: Iterable[tuple[str, int]]) -> Key:
         """Joins a network of others through the first of `addresses` that answers; raises what the last one said."""
@@ -153,6 +177,7 @@ class Network:
         peer = member.living()
         if peer.upkeep is not None:
             peer.upkeep.fill_far_buckets()
+        self._recall(peer)
 
     def _pace(self) -> None:
         """Far buckets are filled slowly where many nodes share one process."""
@@ -199,6 +224,8 @@ class Network:
     async def close(self) -> None:
         self.injection.close()
         await asyncio.gather(*(member.close() for member in self.members))
+        if self.disk is not None:
+            self.disk.close()
 
 
 async def _join_through(peer: Peer, through: Member) -> None:

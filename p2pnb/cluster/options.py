@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
 from typing import Any
 
 from p2pnb import spec
@@ -48,6 +51,17 @@ def as_policies(policies: Any) -> Policies | None:
     found = Policies.checked(policies)
     found.active = False
     return found
+
+
+def as_store(path: Any) -> Path | None:
+    """The `store` of a launch: a directory."""
+    if path is None:
+        return None
+    if not isinstance(path, (str, os.PathLike)) or not str(path):
+        raise TypeError(f'a store is a directory, such as store="my-network", not {path!r}')
+    if sys.platform == "emscripten":
+        raise ValueError("there is no disk in the browser: leave out store")
+    return Path(path)
 
 
 def check(n: Any, network: Any, settings: Settings, seed: Any, latency: Any, loss: Any) -> None:

@@ -29,6 +29,7 @@ class Shown(Sights):
             "alpha": self._network.settings.alpha,
             "replication": self._network.settings.replication,
             "seed": self._network.seed,
+            "store": None if self._network.settings.store is None else str(self._network.settings.store),
             "closed": self._closed,
         }
 

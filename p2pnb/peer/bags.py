@@ -48,7 +48,7 @@ class Bags(Records):
         report = self._begin("bag_publish")
         request = BagAdd(topic.int, octets)
         await self.replicate(topic.int, request, report)
-        self.published[("bag", topic, octets)] = request
+        await self.lasting.publish(request)
 
     async def bag_popular(self, key: bytes | str) -> BagResult:
         """The values with most publishers, best first (the draft, `peer-bag-popular`). Empty where nobody published.

@@ -9,7 +9,6 @@ loop's timers are time, `rng` is chance. The procedures stand on this, in `recor
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import random
 from collections import deque
@@ -24,11 +23,16 @@ from p2pnb.dht.deferred import Deferred
 from p2pnb.dht.lookup import Lookup
 from p2pnb.dht.policies import Policies, PolicyTable
 from p2pnb.dht.responder import Answers, Responder
-from p2pnb.dht.store import Put, Store, key_of_request
+from p2pnb.dht.store import Store, key_of_request
 from p2pnb.dht.table import RoutingTable
+from p2pnb.disk.rows import Published
+from p2pnb.disk.store import DiskStore
 from p2pnb.errors import LocalProtocolError, P2PError, PeerUnreachable, ProtocolError
 from p2pnb.net.contract import Lost, Received, Recv, Send
 from p2pnb.peer.cause import CAUSE, UPKEEP
+from p2pnb.peer.lasting import Lasting
+from p2pnb.peer.lasting import Store as Kept
+from p2pnb.peer.replies import Replies
 from p2pnb.peer.report import Event, Looked, Report, forget
 from p2pnb.peer.requests import Done, Outcome, Requests
 from p2pnb.peer.search import Judge, Patience, PolicySearch, Search
@@ -47,7 +51,6 @@ from p2pnb.wire.messages import (
     Welcome,
     is_request,
     parse_request,
-    to_datum,
 )
 
 log = logging.getLogger("p2pnb.peer")
@@ -85,6 +88,7 @@ class Core:
         words: Collection[str] = (),
         listens: bool = True,
         policies: Policies | None = None,
+        store: Kept | None = None,
     ) -> None:
         self.uid = as_key(uid, "a uid")
         self.replication = _within(replication, spec.MIN_REPLICATION, spec.MAX_REPLICATION, "replication")
@@ -102,7 +106,9 @@ class Core:
         self.clock = clock or self.loop.time
         self.policies = policies
         self.table = RoutingTable(self.own, self.k) if policies is None else PolicyTable(self.own, self.k, policies)
-        self.store = Store(network=network, rng=self.rng)
+        self.lasting = Lasting(store, self.uid, network, self.clock)
+        part = self.lasting.part
+        self.store = Store(network=network, rng=self.rng) if part is None else DiskStore(part, self.clock(), network=network, rng=self.rng)
         self.responder: Answers = Responder(self.own, self.table, self.store)
         self.patience = Patience()
         self.last = Report("", "")
@@ -115,8 +121,7 @@ class Core:
         self._checking: set[int] = set()
         self._failed_at: dict[int, float] = {}
         self._liars: dict[int, float] = {}  # until when they stay out of the table
-        self.published: dict[Any, Put] = {}  # what this peer set itself, and renews
-        self._replies: dict[Any, deque[tuple[Received, list[Reply]]]] = {}
+        self._replies = Replies(send, self.spawn)
         self._tasks: set[asyncio.Task[Any]] = set()
         self.unasked: Unasked | None = None  # what upkeep hears of
         self.closed = False
@@ -195,7 +200,7 @@ class Core:
 
     def _hear(self, item: Received | Lost | tuple[str, int, Any]) -> None:
         if isinstance(item, Lost):
-            self._replies.pop(item.link, None)
+            self._replies.lost(item.link)
             self.requests.lost(item.link)
             return
         received = item if isinstance(item, Received) else Received(*item)
@@ -219,22 +224,24 @@ class Core:
             if type(request) is Iam:
                 self._check_iam(request, item)
             reply = self.responder.answer(request, uid=uid, ip=item.ip, port=item.port, now=self.clock())
-            self._answer(item, reply)
-            if self.unasked is not None and uid is not None:
-                self._tell_upkeep(self.unasked, request, reply, item, uid)
+            told = partial(self._tell_upkeep, request, item, uid)
+            self._replies.answer(item, reply.map(told) if isinstance(reply, Deferred) else told(reply))
         else:
             self.requests.received(item)
             self._learn(item, uid)
 
-    def _tell_upkeep(self, unasked: Unasked, request: Request, reply: Any, item: Received, uid: int) -> None:
+    def _tell_upkeep(self, request: Request, item: Received, uid: int | None, reply: Reply) -> Reply:
         """Whoever looks itself up is joining; a record that came with an age, from a peer near it, was handed on by a replica."""
+        if self.unasked is None or uid is None:
+            return reply
         if isinstance(request, Peers):
             if request.key == uid and (item.link is None or item.link.listens):
-                unasked.joining(contact(item.ip, item.port, uid))
+                self.unasked.joining(contact(item.ip, item.port, uid))
         elif isinstance(request, (Set, BagAdd, NamespaceSet)) and request.age is not None and reply == Stored(True):
             key = key_of_request(request)
             if self.table.nearer(key, uid, self.clock()) < spec.ACCEPTORS:
-                unasked.heard(key)
+                self.unasked.heard(key)
+        return reply
 
     def _learn(self, item: Received, uid: int | None) -> None:
         """Whoever speaks on a link is alive, and is who the link says."""
@@ -268,42 +275,6 @@ class Core:
             await self.greet(ip, port)
         except P2PError as error:
             log.debug("%s:%s said iam, and does not answer to it: %s", ip, port, error)
-
-    def _answer(self, item: Received, reply: Reply | Deferred[Reply]) -> None:
-        """Sends a reply, after those to earlier requests on its link that are still being made."""
-        if not isinstance(reply, Deferred) and item.link not in self._replies:
-            self._reply(item, reply)
-            return
-        slot: list[Reply] = []
-        self._replies.setdefault(item.link, deque()).append((item, slot))
-
-        def ready(made: Reply) -> None:
-            slot.append(made)
-            self._flush(item.link)
-
-        if isinstance(reply, Deferred):
-            reply.then(ready)
-        else:
-            ready(reply)
-
-    def _flush(self, link: Any) -> None:
-        queue = self._replies.get(link)
-        while queue and queue[0][1]:
-            item, slot = queue.popleft()
-            self._reply(item, slot[0])
-        if not queue:
-            self._replies.pop(link, None)
-
-    def _reply(self, item: Received, reply: Reply) -> None:
-        try:
-            sent = self._send(item.ip, item.port, to_datum(reply), uid=item.uid, link=item.link)
-        except P2PError as error:
-            log.debug("no reply to %s:%s: %s", item.ip, item.port, error)
-            if item.link is not None:
-                item.link.close("a reply could not be sent")  # later ones would be taken for it
-            return
-        if inspect.iscoroutine(sent):
-            self.spawn(sent)
 
     # --- what comes of requests ---------------------------------------------------------------------------------------
 
@@ -345,16 +316,21 @@ class Core:
         seen = list(self._welcomed.values())
         return next((ip for ip in seen if seen.count(ip) >= 3), None)
 
+    @property
+    def published(self) -> dict[Any, Published]:
+        """What this peer set itself, and renews."""
+        return self.lasting.published
+
     # --- experiments --------------------------------------------------------------------------------------------------
 
     def use_clock(self, clock: Callable[[], float]) -> None:
         """From now on `clock` tells the time; it must not be behind the one before."""
         self.clock = self.requests.clock = clock
 
-    def adopt(self, store: Store, published: dict[Any, Put]) -> None:
+    def adopt(self, store: Store, published: dict[Any, Published]) -> None:
         """Goes on with the records of an earlier peer of the same uid, as from a disk."""
         self.store = store
-        self.published = published
+        self.lasting.published = published
         self.responder = Responder(self.own, self.table, store)
 
     # --- living and ending --------------------------------------------------------------------------------------------
@@ -382,12 +358,16 @@ class Core:
     def stop(self) -> None:
         """Ends what is under way, at once; requests that are open fail. The carrier is not closed. Idempotent."""
         self.closed = True
+        self.lasting.stop()
         self.requests.close()
         for task in (self._receiver, *self._tasks):
             task.cancel()
 
     async def close(self) -> None:
-        """As `stop`, and waits until every task has ended."""
+        """As `stop`, but saves what is to last before, and waits until every task has ended."""
+        if not self.closed:
+            self.lasting.met(self.table)
+            await self.lasting.flushed()
         self.stop()
         await asyncio.gather(self._receiver, *self._tasks, return_exceptions=True)
 

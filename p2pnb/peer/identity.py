@@ -62,14 +62,15 @@ class Identity(Secret):
         return cls(StaticKey.from_seed(_as_seed(octets)))
 
     @classmethod
-    def load_or_create(cls, path: str | os.PathLike[str]) -> Identity:
-        """The identity kept in the file at `path`; a new one is kept there if there is no such file.
+    def load_or_create(cls, path: str | os.PathLike[str], new: Identity | None = None) -> Identity:
+        """The identity kept in the file at `path`; a new one (`new`, if given) is kept there if there is no such file.
 
         Raises `PermissionError` when others may read the file, `ValueError` when it holds no identity.
 
         Example: `identity = Identity.load_or_create("me.key")`.
         """
-        return cls.from_seed(_load_or_create(Path(path), "identity", lambda seed: StaticKey.from_seed(seed).public))
+        seed = None if new is None else new.static.seed
+        return cls.from_seed(_load_or_create(Path(path), "identity", lambda octets: StaticKey.from_seed(octets).public, seed))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Identity) and self.uid == other.uid
@@ -206,14 +207,14 @@ def _kind(value: Any) -> str:
 # --- key files --------------------------------------------------------------------------------------------------------
 
 
-def _load_or_create(path: Path, what: str, public_of: Callable[[bytes], bytes]) -> SecretBytes:
-    """The seed kept at `path`, or a new one that is now kept there; of two that create it at once, both get the same."""
+def _load_or_create(path: Path, what: str, public_of: Callable[[bytes], bytes], new: SecretBytes | None = None) -> SecretBytes:
+    """The seed kept at `path`, or a new one, `new` if given, that is now kept there; of two that create it at once, both get the same."""
     path = path.expanduser()
     try:
         return _load(path, what, public_of)
     except FileNotFoundError:
         pass
-    seed = SecretBytes(randombytes(BYTES))
+    seed = SecretBytes(randombytes(BYTES)) if new is None else new
     return seed if _create(path, _line(what, seed, public_of(seed))) else _load(path, what, public_of)
 
 

@@ -14,6 +14,7 @@ from p2pnb import spec
 from p2pnb.dht import merge
 from p2pnb.dht.namespaces import point_of
 from p2pnb.dht.signature import sign, verify
+from p2pnb.disk.rows import Pin
 from p2pnb.errors import BadSignature, NotFound, P2PError, StaleSequence, StoreFull
 from p2pnb.peer.identity import as_public_key, as_signing_key
 from p2pnb.peer.records import Records
@@ -67,7 +68,7 @@ class Namespaces(Records):
                 )
         if full is not None:
             raise full
-        self.published[("namespace", public, name)] = request
+        await self.lasting.publish(request)
         return signature
 
     async def namespace_ref(self, public_key: Any, key: bytes | str, signature: bytes | None = None) -> bytes:
@@ -87,10 +88,12 @@ class Namespaces(Records):
         if signature is None:
             version = await self._newest(public, name, report)
         else:
-            version = await self._pinned(public, name, _as_signature(signature))
+            version = self.lasting.pinned(public, name, pinned := _as_signature(signature)) or await self._pinned(public, name, pinned)
         if version is None:
             which = "entry" if signature is None else "version with that signature"
             raise NotFound(f"no {which} under this public key and key: none of the nearest peers that answered has one")
+        if signature is not None:
+            self.lasting.pin(Pin(public, name, version))
         report.facts["sequence"] = version.sequence
         return version
 

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Collection
 from typing import Any
 
 from p2pnb import spec
@@ -18,7 +20,10 @@ from p2pnb.peer.namespaces import Namespaces
 from p2pnb.peer.upkeep import Upkeep
 from p2pnb.peer.values import Values
 from p2pnb.uid import as_key, short
+from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import Peers
+
+ENOUGH = 3  # contacts of an earlier life that answered: through them a peer finds the others
 
 
 class Peer(Values, Bags, Namespaces):
@@ -28,11 +33,13 @@ class Peer(Values, Bags, Namespaces):
     `replication`, 5 to 20, is how many nearest peers a record is written to. `k`, 2 to 20, is the size of a bucket and
     `alpha` how many requests a lookup keeps under way. Records signed for another `network` do not hold here. `address`
     is where it can be reached, if it knows; `listens=False` makes a client, which holds no records. `rng` and `clock`
-    are all it takes of chance and time; `log` is given an `Event` for each request, with the messages themselves where its
+    are all it takes of chance and time; `store`, a directory, is where all that it keeps outlives its process (by default
+    it is in memory); `log` is given an `Event` for each request, with the messages themselves where its
     cause is among `words`. With `upkeep=False` it does nothing unasked. Make it inside a running event loop: it begins to
     receive at once. `close()` it when done.
 
-    Raises `ValueError` for a uid, replication, k or alpha out of range, `RuntimeError` where no event loop runs.
+    Raises `ValueError` for a uid, replication, k or alpha out of range, `StoreError` for a store that is in use, another
+    peer's or newer, `RuntimeError` where no event loop runs.
 
     Example: `peer = Peer(uid, recv, send)`.
     """
@@ -75,7 +82,7 @@ class Peer(Values, Bags, Namespaces):
         Example: `await peer.bootstrap()`.
         """
         self._begin("bootstrap")
-        if not len(self.table):
+        if not len(self.table) and not await self.recall():
             raise PeerUnreachable("this peer knows nobody yet: await peer.connect(ip, port) first")
         found = await self.search(self.own, Peers(self.own), want=spec.JOIN_NEAREST)
         if not found.lookup.nearest:
@@ -84,6 +91,33 @@ class Peer(Values, Bags, Namespaces):
             for bucket in self.table.far_buckets():
                 target = self.table.random_in(bucket, self.rng)
                 await self.search(target, Peers(target), want=self.k)
+
+    async def recall(self, besides: Collection[int] = ()) -> int:
+        """Asks the contacts of an earlier life, kept in the store, whether they are there; how many have answered.
+
+        Returns when three have, or all were asked; those that are slow go on being asked. `besides`: uids not to be asked.
+
+        Example: `await peer.recall()`.
+        """
+        known = [each for each in self.lasting.contacts if each.uid not in besides]
+        self.rng.shuffle(known)
+        left, answered, settled = len(known[: spec.MAX_DIALS]), 0, asyncio.Event()
+
+        async def ask(whom: Contact) -> None:
+            nonlocal left, answered
+            try:
+                await self.greet(*whom.address)
+                answered += 1
+            finally:
+                left -= 1
+                if not left or answered >= ENOUGH:
+                    settled.set()
+
+        for each in known[: spec.MAX_DIALS]:
+            self.spawn(ask(each))
+        if left:
+            await settled.wait()
+        return answered
 
     async def lookup(self, target: bytes | str, *, want: int | None = None) -> Lookup | PolicyLookup:
         """The `want` peers nearest to `target` (default: k), found by asking ever nearer ones. Returns the finished lookup.

@@ -43,7 +43,8 @@ class Upkeep:
         self._heard: dict[int, float] = {}
         self._welcomed: dict[int, tuple[float, float]] = {}  # when, and for how long not again
         self._to_fill: list[int] = []
-        self._republish_at = peer.clock() + spec.REPUBLISH * peer.rng.uniform(0.5, 1.0)
+        first = TICK * 5 if peer.lasting.published else spec.REPUBLISH  # after a restart nobody knows how late it is
+        self._republish_at = peer.clock() + first * peer.rng.uniform(0.5, 1.0)
         self._wake = asyncio.Event()
         self._task = peer.loop.create_task(self._run(), name="upkeep", context=Context())
 
@@ -97,6 +98,7 @@ class Upkeep:
     async def _work(self) -> None:
         peer, now = self._peer, self._peer.clock()
         peer.store.expire(now)
+        peer.lasting.met(peer.table)
         if not self._to_fill:
             for bucket in peer.table.due(now)[:1]:
                 await self._refresh(bucket)
@@ -113,7 +115,7 @@ class Upkeep:
     async def republish(self) -> None:
         """Renews what this peer published, then hands on what it holds and nobody else handed on within the hour."""
         peer = self._peer
-        for request in list(peer.published.values()):
+        for request in list(peer.lasting.published.values()):
             await self._write(key_of_request(request), request)
         for key in peer.store.keys():
             now = peer.clock()

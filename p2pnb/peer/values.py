@@ -26,8 +26,9 @@ class Values(Records):
         value = as_value(value)
         report = self._begin("set")
         key = key_of(value)
-        await self.replicate(key.int, Set(value), report)
-        self.published[key] = Set(value)
+        request = Set(value)
+        await self.replicate(key.int, request, report)
+        await self.lasting.publish(request)
         return key
 
     async def ref(self, key: bytes | str) -> bytes:

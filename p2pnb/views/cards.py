@@ -119,7 +119,7 @@ def _hex(value: bytes | int) -> str:
 
 
 _CLUSTER: tuple[Fact, ...] = (
-    ("k", "k", str), ("replication", "replication", str), ("alpha", "alpha", str), ("seed", "seed", str),
+    ("k", "k", str), ("replication", "replication", str), ("alpha", "alpha", str), ("seed", "seed", str), ("store", "store", str),
     ("values", "values", count), ("bags", "bags", count), ("namespaces", "namespaces", count),
     ("requests", "requests", count), ("failed", "failed", count), ("up", "uptime_s", duration),
 )  # fmt: skip

@@ -97,6 +97,11 @@ class StaticKey(KeyPair):
         super().__init__(private)
         self.uid = uid_of(self.public)
 
+    @property
+    def seed(self) -> SecretBytes:
+        """The private half, to be kept in a file."""
+        return self._private
+
 
 def uid_of(public: bytes) -> int:
     """The uid that a static public key proves: its SHA-256, most significant byte first."""

@@ -228,7 +228,7 @@ def test_one_of_the_replicas_does_the_work() -> None:
         async with town(12, 9) as network:
             publisher = peers(network)[0]
             keys = [await publisher.set(some_value(i)) for i in range(20)]
-            publisher.published.clear()
+            publisher.lasting.published.clear()
             await asyncio.sleep(1.2 * HOUR)
             network.log.events.clear()
             await asyncio.sleep(4 * HOUR)

@@ -41,7 +41,7 @@ def test_a_restarted_node_gets_its_records_back() -> None:
         async with town(12, 7) as network:
             keys = [await peers(network)[i % 12].set(some_value(i)) for i in range(20)]
             for peer in peers(network):
-                peer.published.clear()
+                peer.lasting.published.clear()
             for member in network.members:
                 had = set(member.living().store.keys())
                 await network.restart(member)
