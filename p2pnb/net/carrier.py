@@ -99,7 +99,7 @@ class Sweep:
         if self._timer is not None:
             self._timer.cancel()
         self._next = tick
-        self._timer = self._loop.call_at(tick * TICK, self._fire)
+        self._timer = self._loop.call_later(max(tick * TICK - self._loop.time(), 0.0), self._fire)  # a browser's loop refuses the past
 
     def _fire(self) -> None:
         now = self._loop.time()

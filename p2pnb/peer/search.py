@@ -57,6 +57,7 @@ class _Driver(ABC):
         self._clock = asker.clock
         self._future: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._wakes = 0.0
         self._over = False
 
     async def run(self) -> None:
@@ -80,10 +81,11 @@ class _Driver(ABC):
             self._future.set_result(None)
 
     def _wake_at(self, when: float | None) -> None:
-        if when is None or self._over or (self._timer is not None and self._timer.when() <= when):
+        if when is None or self._over or (self._timer is not None and self._wakes <= when):
             return
         if self._timer is not None:
             self._timer.cancel()
+        self._wakes = when  # on the peer's clock, which may differ from the loop's
         self._timer = self._loop.call_later(max(when - self._clock(), 0.0), self._awake)
 
     def _awake(self) -> None:
