@@ -291,6 +291,11 @@ class Cluster(Breaking, Shown):
         return self._start(passed(), "advance")
 
     @property
+    def trace_hash(self) -> str:
+        """The SHA-256 of every request of a virtual cluster since its launch: the same program with the same seed gives the same."""
+        return self._on_thread(self._network.log.digest)
+
+    @property
     def errors(self) -> list[BaseException]:
         """Errors of background tasks since the launch. There should be none: notebooks end with `assert not cluster.errors`."""
         since = self._home.error_count - self._errors_before

@@ -41,7 +41,7 @@ class Network:
         self.rng = random.Random(seed)
         self.members: list[Member] = []
         self.positions: dict[int, int] = {}
-        self.log = EventLog(self.position_of)
+        self.log = EventLog(self.position_of, hashed=kind == "virtual")
         self.carrier: Carrier | None = None if kind == "tcp" else MemoryNetwork(random.Random(self.rng.getrandbits(64)), latency, loss)
         self.walled: list[Member] = []
         self.cut_off: list[Member] = []

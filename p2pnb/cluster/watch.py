@@ -6,6 +6,7 @@ A node logs a request when it is over, with the call that caused it, so one log 
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
@@ -20,18 +21,24 @@ if TYPE_CHECKING:
 
 KEPT = 50_000
 KEPT_IN_WORDS = 2_000  # of those, requests whose text is kept
+HASHED = 500  # requests that are hashed at a time
 SHOWN = 20  # requests that a watch lists when a cell ends with it
 
 
 class EventLog:
-    """The requests of all nodes, oldest first. Written and read on the cluster's thread."""
+    """The requests of all nodes, oldest first. Written and read on the cluster's thread.
 
-    def __init__(self, position_of: Callable[[int | None], int | None]) -> None:
+    With `hashed`, all that there ever were go into one hash too, by which two runs in simulated time can be told apart.
+    """
+
+    def __init__(self, position_of: Callable[[int | None], int | None], hashed: bool = False) -> None:
         self.events: deque[Event] = deque(maxlen=KEPT)
         self.words: set[str] = set()  # causes whose messages are kept in words
         self.began = 0.0
         self._in_words: deque[list[str]] = deque()
         self._position_of = position_of
+        self._hash = hashlib.sha256() if hashed else None
+        self._unhashed: list[Event] = []
 
     def append(self, event: Event) -> None:
         """Notes a request; of those in words the oldest lose theirs, so that a forgotten watch fills no memory."""
@@ -40,6 +47,23 @@ class EventLog:
             self._in_words.append(event.words)
             if len(self._in_words) > KEPT_IN_WORDS:
                 self._in_words.popleft().clear()
+        if self._hash is not None:
+            self._unhashed.append(event)
+            if len(self._unhashed) >= HASHED:
+                self.digest()
+
+    def digest(self) -> str:
+        """The hash of all requests until now: when, who, whom, what, the outcome, the bytes each way and the time it took."""
+        if self._hash is None:
+            raise ValueError('only a cluster on network="virtual" does the same every time')
+        begun, named = self.began, self._position_of
+        lines = [
+            f"{time - begun!r} {named(node)} {peer if named(peer) is None else named(peer)} {verb} {outcome} {out} {back} {rtt!r}"
+            for time, node, peer, verb, outcome, out, back, rtt, *_ in self._unhashed
+        ]
+        self._unhashed.clear()
+        self._hash.update("".join(f"{line}\n" for line in lines).encode())
+        return self._hash.hexdigest()
 
     def since(self, last: Event | None) -> list[dict[str, Any]]:
         """The requests that were logged after `last`, which was the log's last event once; None: all."""

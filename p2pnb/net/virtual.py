@@ -26,6 +26,7 @@ from contextvars import Context, copy_context
 from typing import Any
 
 BEGINNING = 1_000.0  # what the clock says at first: a time before which nothing can have been
+TICK = 1e-6  # seconds that a timer takes at least, as on any machine: whoever waits for what rounding has just missed gets on
 LOOK = 32  # callbacks between two looks at the real clock
 CANCELLED = 1_000  # cancelled timers that the heap may hold, if they are less than half of it
 
@@ -100,6 +101,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> _Handle:
+        when = max(when, self.clock + TICK)
         handle = _Handle(when, callback, args, self, context)
         handle._scheduled = True
         self._count += 1

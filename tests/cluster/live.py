@@ -10,8 +10,13 @@ import pytest
 
 from p2pnb import Cluster
 
-NETWORKS: list[dict[str, Any]] = [{"network": "tcp"}, {"network": "memory"}, {"network": "memory", "encryption": False}]
-each_network = pytest.mark.parametrize("options", NETWORKS, ids=["tcp", "memory", "plain"])
+NETWORKS: list[dict[str, Any]] = [
+    {"network": "tcp"},
+    {"network": "memory"},
+    {"network": "memory", "encryption": False},
+    {"network": "virtual"},
+]
+each_network = pytest.mark.parametrize("options", NETWORKS, ids=["tcp", "memory", "plain", "virtual"])
 
 
 def on(test: Callable[[Cluster], Awaitable[None]], n: int = 12, **options: Any) -> None:
