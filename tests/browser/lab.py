@@ -31,7 +31,7 @@ SETTINGS: dict[str, dict[str, Any]] = {  # no news, no tours, no autosave, and a
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
 }
 CURRENT = "window.jupyterapp.shell.currentWidget"
-READY = f"() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle' && {CURRENT}.content?.widgets"
+READY = f"(name) => {CURRENT}?.context?.path === name && {CURRENT}.sessionContext.session?.kernel?.status === 'idle'"
 
 
 class Lab:
@@ -49,8 +49,9 @@ class Lab:
         with contextlib.ExitStack() as ends:
             self._serve(ends)
             playwright = ends.enter_context(sync_playwright())
-            self.browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
-            ends.callback(self.browser.close)
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+            ends.callback(browser.close)
+            self._show(browser.new_page(viewport={"width": self.size[0], "height": self.size[1]}))
             self._ends = ends.pop_all()
         return self
 
@@ -103,36 +104,41 @@ class Lab:
         path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": code}))
         return path
 
+    def _show(self, page: Any) -> None:
+        """JupyterLab itself, in a page that all notebooks share: loading it takes longer than all that is done in it."""
+        self.page, self.errors = page, []
+        page.set_default_timeout(1000 * PATIENCE)
+        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.route(lambda url: not url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "blob:", "data:")), self._refuse)
+        page.goto(f"{self.url}/lab?token={self.token}", wait_until="domcontentloaded")
+        page.wait_for_function("() => window.jupyterapp?.shell?.restored.then(() => true)")
+        page.evaluate("() => { const shell = window.jupyterapp.shell; shell.collapseLeft?.(); shell.collapseRight?.(); }")
+
+    def _refuse(self, route: Any) -> None:
+        self.errors.append(f"asked for {route.request.url}")
+        route.abort()
+
     @contextlib.contextmanager
     def open(self, name: str) -> Iterator[Notebook]:
-        """The notebook in a page of its own, with its kernel ready. At the end its kernel is shut down, and no error was seen."""
-        page = self.browser.new_page(viewport={"width": self.size[0], "height": self.size[1]})
-        notebook = Notebook(page)
-        page.route(lambda url: not url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "blob:", "data:")), notebook.refuse)
-        page.goto(f"{self.url}/doc/tree/{name}?token={self.token}", wait_until="domcontentloaded")
-        page.wait_for_function(READY, timeout=1000 * PATIENCE)
-        page.evaluate("() => { const shell = window.jupyterapp.shell; shell.collapseLeft?.(); shell.collapseRight?.(); }")
+        """The notebook, as it is on disk, with its kernel ready. At the end its kernel is shut down, and no error was seen."""
+        self.errors.clear()
+        notebook = Notebook(self.page, self.errors)
+        notebook.do("docmanager:open", path=name, kernel={"name": "python3"})
+        self.page.wait_for_function(READY, arg=name)
         try:
             yield notebook
-            assert not notebook.errors, notebook.errors
+            assert not self.errors, self.errors
         finally:
-            page.evaluate(f"async () => {{ try {{ await {CURRENT}.sessionContext.shutdown(); }} catch (error) {{ }} }}")
-            page.close()
+            self.page.evaluate(f"async () => {{ const panel = {CURRENT}; await panel.sessionContext.shutdown(); panel.dispose(); }}")
 
 
 class Notebook:
     """A notebook on the screen. `errors` has what the console called one, so far."""
 
-    def __init__(self, page: Any) -> None:
+    def __init__(self, page: Any, errors: list[str]) -> None:
         self.page = page
-        self.errors: list[str] = []
-        page.set_default_timeout(1000 * PATIENCE)
-        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-
-    def refuse(self, route: Any) -> None:
-        self.errors.append(f"asked for {route.request.url}")
-        route.abort()
+        self.errors = errors
 
     def run(self, index: int) -> dict[str, Any]:
         """Runs a cell until it has ended; returns its output as text, and when it ended by the browser's clock in ms."""
@@ -156,7 +162,7 @@ class Notebook:
 
     def do(self, command: str, **arguments: Any) -> None:
         """One of JupyterLab's commands."""
-        self.page.evaluate("([command, how]) => window.jupyterapp.commands.execute(command, how)", [command, arguments])
+        self.page.evaluate("async ([command, how]) => { await window.jupyterapp.commands.execute(command, how); }", [command, arguments])
 
     def save(self) -> None:
         self.page.evaluate(f"() => {CURRENT}.context.save()")
