@@ -33,6 +33,8 @@ const STYLE = `${THEME}
 .p2p-live .p2p-soft{color:var(--p2p-soft)}
 .p2p-live .p2p-legend{display:flex;flex-wrap:wrap;gap:2px 18px;margin:6px 0 0;color:var(--p2p-soft);font-size:.93em}
 .p2p-live .p2p-legend svg{vertical-align:-2px;margin-right:5px}
+.p2p-live.p2p-dark .p2p-legend [fill="${COLOURS.blue}"]{fill:${COLOURS.dark_blue}}
+.p2p-live.p2p-dark .p2p-legend [stroke="${COLOURS.blue}"]{stroke:${COLOURS.dark_blue}}
 .p2p-live .p2p-said{color:var(--p2p-ink);margin:6px 0 0;padding:3px 9px;border-left:3px solid ${COLOURS.vermillion};
   background:color-mix(in srgb,${COLOURS.vermillion} 10%,transparent);border-radius:2px}
 .p2p-live .p2p-said:empty{display:none}
@@ -62,9 +64,12 @@ const CORNERS = {
   star: [[0, -1.6], [0.39, -0.53], [1.52, -0.49], [0.63, 0.2], [0.94, 1.29], [0, 0.66], [-0.94, 1.29], [-0.63, 0.2], [-1.52, -0.49], [-0.39, -0.53]],
 };
 
+let dark = false;  // the page's ground; on a dark one the blue is too dark for a thin line
+const seen = (colour) => (dark && colour === COLOURS.blue ? COLOURS.dark_blue : colour);
+
 function mark(ctx, shape, x, y, r, colour, paper = null) {
   ctx.beginPath();
-  ctx.fillStyle = ctx.strokeStyle = colour;
+  ctx.fillStyle = ctx.strokeStyle = seen(colour);
   if (shape === "cross") {
     ctx.moveTo(x - r, y - r); ctx.lineTo(x + r, y + r); ctx.moveTo(x + r, y - r); ctx.lineTo(x - r, y + r);
     ctx.lineWidth = Math.max(1, r / 2);
@@ -140,7 +145,8 @@ class Ui {
     this.theme.mono = getComputedStyle(probe).fontFamily;
     probe.remove();
     const [r, g, b] = this.theme.paper.match(/[\d.]+/g).map(Number);
-    this.theme.dark = 0.3 * r + 0.6 * g + 0.1 * b < 128;
+    this.theme.dark = dark = 0.3 * r + 0.6 * g + 0.1 * b < 128;
+    this.root.classList.toggle("p2p-dark", dark);
     this.theme.font = getComputedStyle(this.root).fontFamily;
     this.redraw();
   }

@@ -47,13 +47,15 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 
 News = Mapping[str, Any]
 
+_COLOURS = ("blue", "orange", "green", "vermillion", "purple", "sky", "grey", "dark_blue")
+
 # A saved notebook that was never closed has a view without a widget, and JupyterLab says "model not found": the picture takes its place.
 _IN_ITS_PLACE = '.jp-OutputArea-child:has(+ .jp-OutputArea-child [data-p2p="%s"]):not(:has(.p2p-live)){display:none}'
 
 
 def script(name: str) -> str:
     """The JavaScript of a widget, `name`.js of this package, behind the base and the constants that it shares with the pictures."""
-    colours = {each: getattr(svg, each.upper()) for each in ("blue", "orange", "green", "vermillion", "purple", "sky", "grey")}
+    colours = {each: getattr(svg, each.upper()) for each in _COLOURS}
     constants = {"THEME": svg.theme(".p2p-live"), "COLOURS": colours, "FONT": svg.FONT, "MONO": svg.MONO}
     package = resources.files("p2pnb.views.widgets")
     parts = [f"const {each} = {json.dumps(value)};" for each, value in constants.items()]

@@ -4,7 +4,7 @@ export default live((ui) => {
   const view = ui.canvas(200, "The routing table: a row for each number of shared bits");
   ui.field("key or text", { placeholder: "where does it fall?", size: 26, spellcheck: "false" }, (key) => ui.send({ key }));
   const { blue, vermillion, orange, purple } = COLOURS;
-  ui.body.append(legend([["square", blue, "heard from: the darker, the more lately"], ["box", blue, "silent for 15 min"],
+  ui.body.append(legend([["square", blue, "heard from: the stronger, the more lately"], ["box", blue, "silent for 15 min"],
     ["cross", vermillion, "failing"], ["ring", orange, "replacement cache"], ["diamond", purple, "the row of the key"]]));
   const slots = [];  // {x, y, r, row, contact, kind}: where each slot is drawn, for the pointer and the arrow keys
   let state = null, at = -1;
