@@ -24,7 +24,7 @@ from typing import Any
 
 import pandas as pd
 
-from p2pnb import address, key_of, spec
+from p2pnb import address, spec
 from p2pnb.dht import merge
 from p2pnb.dht.policies import Policies
 from p2pnb.dht.table import RoutingTable
@@ -32,7 +32,7 @@ from p2pnb.errors import P2PError
 from p2pnb.lab.town import Resident, Town, simulated
 from p2pnb.peer.cause import CAUSE
 from p2pnb.peer.identity import Author
-from p2pnb.uid import BITS, Key
+from p2pnb.uid import BITS, Key, key_of
 from p2pnb.wire.contact import Contact, contact
 from p2pnb.wire.messages import Bag, BagAdd, BagEntry, BagPopular, BagQuery, Nearest, Peers, Ref, Request, Set, Stored, Version
 from p2pnb.wire.noise import StaticKey

@@ -210,7 +210,7 @@ class Core:
             self.refused_links += 1
             log.debug("%s breaks the protocol: %s", received.ip, error)
             if received.link is not None:
-                received.link.close(str(error))
+                received.link.close("protocol")
         except Exception as error:  # a mistake of ours: said aloud, and the peer goes on serving the others
             self.loop.call_exception_handler({"message": f"{self!r} could not take a message", "exception": error})
 
