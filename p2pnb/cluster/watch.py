@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from p2pnb.peer.report import Event, Report
-from p2pnb.views import cards, frames
+from p2pnb.views import cards, frames, pictures
 from p2pnb.views.frames import Frame
 
 if TYPE_CHECKING:
@@ -164,7 +164,8 @@ class Watch:
         rows = self.rows()
         failed = sum(row["rtt"] is None for row in rows)
         summary = {"verbs": _verbs(rows), "calls": len(self.causes), "failed": failed or None, "listed": SHOWN, **_bytes(rows)}
-        card, frame = cards.watch_card(summary), frames.events(rows).head(SHOWN)
+        drawn = pictures.sequence(rows, most=SHOWN) if rows else ""
+        card, frame = cards.watch_card(summary, drawn), frames.events(rows).head(SHOWN)
         return cards.mimebundle(card.html + (frame._repr_html_() or ""), f"{card.text}\n{frame!r}")
 
 

@@ -220,7 +220,7 @@ def still_card(title: str, picture: str) -> Card:
     return _card(title, ["still"], [], note="" if picture else "It was live: run the cell again.", picture=picture)
 
 
-def watch_card(summary: Summary) -> Card:
+def watch_card(summary: Summary, picture: str = "") -> Card:
     """Messages. Needs `verbs`, a count of requests for each; shows, where given, `calls failed bytes_out bytes_in`.
 
     `listed` says how many of them the table that follows has at most.
@@ -231,7 +231,7 @@ def watch_card(summary: Summary) -> Card:
     note = f"The first {summary['listed']} are listed: `watch.events()` has all." if total > summary.get("listed", total) else ""
     return _card("Watch", badges, _facts(summary, (
         ("calls", "calls", count), ("failed", "failed", count), ("sent", "bytes_out", size), ("received", "bytes_in", size),
-    )), note=note)  # fmt: skip
+    )), note=note, picture=picture)  # fmt: skip
 
 
 def faults_card(summary: Summary) -> Card:

@@ -163,7 +163,7 @@ export default live((ui) => {
       drawn.querySelector(".p2p-head").setAttribute("d", done ? "" : `M${x} ${state.run.top}V${state.run.bottom}`);
       parts.slider.value = Math.min(at, end());
       const past = state.run.events.filter(([ms]) => ms <= at + 1e-9);
-      words.textContent = done ? state.run.summary : past.length ? past[past.length - 1][1] : "";
+      words.textContent = done ? state.run.summary : past.length ? past[past.length - 1][1] : "Nobody has been asked yet.";
     }
 
     ui.drawRun = (now) => {
