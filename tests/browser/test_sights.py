@@ -66,7 +66,7 @@ def test_messages_are_read_where_the_pointer_rests(lab: Lab) -> None:
     with lab.open("words.ipynb") as notebook:
         notebook.run(0)
         notebook.run(1)
-        arrow = notebook.cell(1).locator(".p2p-live .p2p-message[data-tip*='#(set']").first
+        arrow = notebook.cell(1).locator(".p2p-widget .p2p-message[data-tip*='#(set']").first
         at = arrow.locator("path").last.evaluate(
             """(path) => { const half = path.getPointAtLength(path.getTotalLength() / 2), to = path.getScreenCTM();
                 return [half.x * to.a + to.e, half.y * to.d + to.f]; }"""

@@ -57,7 +57,7 @@ def test_kill_on_the_map_close_and_find_the_pictures_again(lab: Lab) -> None:
         assert notebook.run(3)["text"] == "[]"
         for cell in (1, 2):
             notebook.cell(cell).locator(STILL).wait_for()
-            assert notebook.cell(cell).locator(".p2p-live canvas").count() == 0
+            assert notebook.cell(cell).locator(".p2p-widget canvas").count() == 0
         notebook.save()
     with lab.open("map.ipynb") as notebook:
         for cell in (1, 2):
@@ -174,7 +174,7 @@ def test_a_widget_follows_the_theme(lab: Lab) -> None:
     with lab.open("theme.ipynb") as notebook:
         notebook.run(0)
         notebook.run(1)
-        paper = "() => getComputedStyle(document.querySelector('.p2p-live')).backgroundColor"
+        paper = "() => getComputedStyle(document.querySelector('.p2p-widget')).backgroundColor"
         wait_for_text(status(notebook, 1), "contacts")
         light = notebook.page.evaluate(paper)
         notebook.do("apputils:change-theme", theme="JupyterLab Dark")

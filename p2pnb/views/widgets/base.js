@@ -9,41 +9,41 @@
 const SILENCE = 3500;  // milliseconds without a beat
 
 const STYLE = `${THEME}
-.p2p-live{position:relative;box-sizing:border-box;max-width:1180px;margin:2px 0;padding:10px 14px 8px;border:1px solid var(--p2p-faint);
+.p2p-widget{position:relative;box-sizing:border-box;max-width:1180px;margin:2px 0;padding:10px 14px 8px;border:1px solid var(--p2p-faint);
   border-radius:6px;background:var(--p2p-paper);color:var(--p2p-ink);font:calc(13px*var(--p2p-scale,1))/1.4 ${FONT}}
-.p2p-live *{box-sizing:border-box}
-.p2p-live header{display:flex;flex-wrap:wrap;align-items:baseline;gap:2px 12px}
-.p2p-live header b{font-size:1.15em;font-weight:600}
-.p2p-live .p2p-status{color:var(--p2p-soft);font-variant-numeric:tabular-nums}
-.p2p-live .p2p-tools{display:flex;flex-wrap:wrap;align-items:center;gap:6px 20px;margin:8px 0 6px}
-.p2p-live .p2p-tools>span{display:inline-flex;flex-wrap:wrap;align-items:center;gap:6px}
-.p2p-live .p2p-tools:empty{display:none}
-.p2p-live button,.p2p-live input,.p2p-live select{font:inherit;color:inherit;background:transparent;border:1px solid var(--p2p-line);border-radius:4px;
+.p2p-widget *{box-sizing:border-box}
+.p2p-widget header{display:flex;flex-wrap:wrap;align-items:baseline;gap:2px 12px}
+.p2p-widget header b{font-size:1.15em;font-weight:600}
+.p2p-widget .p2p-status{color:var(--p2p-soft);font-variant-numeric:tabular-nums}
+.p2p-widget .p2p-tools{display:flex;flex-wrap:wrap;align-items:center;gap:6px 20px;margin:8px 0 6px}
+.p2p-widget .p2p-tools>span{display:inline-flex;flex-wrap:wrap;align-items:center;gap:6px}
+.p2p-widget .p2p-tools:empty{display:none}
+.p2p-widget button,.p2p-widget input,.p2p-widget select{font:inherit;color:inherit;background:transparent;border:1px solid var(--p2p-line);border-radius:4px;
   padding:1px 9px;min-height:calc(26px*var(--p2p-scale,1));margin:0}
-.p2p-live button{cursor:pointer;white-space:nowrap}
-.p2p-live button:hover:not(:disabled){border-color:var(--p2p-soft);background:color-mix(in srgb,var(--p2p-ink) 7%,transparent)}
-.p2p-live button[aria-pressed=true]{background:color-mix(in srgb,${COLOURS.blue} 22%,transparent);border-color:${COLOURS.blue}}
-.p2p-live button:disabled{opacity:.4;cursor:default}
-.p2p-live input[type=range]{padding:0;border:0;min-height:0;accent-color:${COLOURS.blue};vertical-align:middle}
-.p2p-live input::placeholder{color:var(--p2p-soft);opacity:1}
-.p2p-live :focus-visible{outline:2px solid ${COLOURS.blue};outline-offset:1px}
-.p2p-live label{display:inline-flex;align-items:center;gap:6px;color:var(--p2p-soft)}
-.p2p-live canvas{display:block;width:100%;touch-action:pan-y;border-radius:4px}
-.p2p-live .p2p-mono{font-family:${MONO};font-size:.93em}
-.p2p-live .p2p-soft{color:var(--p2p-soft)}
-.p2p-live .p2p-legend{display:flex;flex-wrap:wrap;gap:2px 18px;margin:6px 0 0;color:var(--p2p-soft);font-size:.93em}
-.p2p-live .p2p-legend svg{vertical-align:-2px;margin-right:5px}
-.p2p-live.p2p-dark .p2p-legend [fill="${COLOURS.blue}"]{fill:${COLOURS.dark_blue}}
-.p2p-live.p2p-dark .p2p-legend [stroke="${COLOURS.blue}"]{stroke:${COLOURS.dark_blue}}
-.p2p-live .p2p-said{color:var(--p2p-ink);margin:6px 0 0;padding:3px 9px;border-left:3px solid ${COLOURS.vermillion};
+.p2p-widget button{cursor:pointer;white-space:nowrap}
+.p2p-widget button:hover:not(:disabled){border-color:var(--p2p-soft);background:color-mix(in srgb,var(--p2p-ink) 7%,transparent)}
+.p2p-widget button[aria-pressed=true]{background:color-mix(in srgb,${COLOURS.blue} 22%,transparent);border-color:${COLOURS.blue}}
+.p2p-widget button:disabled{opacity:.4;cursor:default}
+.p2p-widget input[type=range]{padding:0;border:0;min-height:0;accent-color:${COLOURS.blue};vertical-align:middle}
+.p2p-widget input::placeholder{color:var(--p2p-soft);opacity:1}
+.p2p-widget :focus-visible{outline:2px solid ${COLOURS.blue};outline-offset:1px}
+.p2p-widget label{display:inline-flex;align-items:center;gap:6px;color:var(--p2p-soft)}
+.p2p-widget canvas{display:block;width:100%;touch-action:pan-y;border-radius:4px}
+.p2p-widget .p2p-mono{font-family:${MONO};font-size:.93em}
+.p2p-widget .p2p-soft{color:var(--p2p-soft)}
+.p2p-widget .p2p-legend{display:flex;flex-wrap:wrap;gap:2px 18px;margin:6px 0 0;color:var(--p2p-soft);font-size:.93em}
+.p2p-widget .p2p-legend svg{vertical-align:-2px;margin-right:5px}
+.p2p-widget.p2p-dark .p2p-legend [fill="${COLOURS.blue}"]{fill:${COLOURS.dark_blue}}
+.p2p-widget.p2p-dark .p2p-legend [stroke="${COLOURS.blue}"]{stroke:${COLOURS.dark_blue}}
+.p2p-widget .p2p-said{color:var(--p2p-ink);margin:6px 0 0;padding:3px 9px;border-left:3px solid ${COLOURS.vermillion};
   background:color-mix(in srgb,${COLOURS.vermillion} 10%,transparent);border-radius:2px}
-.p2p-live .p2p-said:empty{display:none}
-.p2p-live .p2p-tip{position:absolute;z-index:5;pointer-events:none;max-width:340px;padding:5px 9px;border:1px solid var(--p2p-line);border-radius:4px;
+.p2p-widget .p2p-said:empty{display:none}
+.p2p-widget .p2p-tip{position:absolute;z-index:5;pointer-events:none;max-width:340px;padding:5px 9px;border:1px solid var(--p2p-line);border-radius:4px;
   background:var(--p2p-paper);box-shadow:0 2px 8px rgba(0,0,0,.22);font-variant-numeric:tabular-nums;white-space:pre-line}
-.p2p-live .p2p-tip[hidden],.p2p-live .p2p-gone[hidden]{display:none}
-.p2p-live .p2p-gone{position:absolute;left:0;right:0;top:0;z-index:6;padding:7px 14px;border-radius:5px 5px 0 0;background:var(--p2p-ink);color:var(--p2p-paper);
+.p2p-widget .p2p-tip[hidden],.p2p-widget .p2p-gone[hidden]{display:none}
+.p2p-widget .p2p-gone{position:absolute;left:0;right:0;top:0;z-index:6;padding:7px 14px;border-radius:5px 5px 0 0;background:var(--p2p-ink);color:var(--p2p-paper);
   text-align:center}
-.p2p-live.p2p-silent>:not(.p2p-gone):not(style){filter:grayscale(1) opacity(.38);pointer-events:none}
+.p2p-widget.p2p-silent>:not(.p2p-gone):not(style){filter:grayscale(1) opacity(.38);pointer-events:none}
 `;
 
 // An element: make("div", {class: "x", text: "y", title: "z"}, child, …)
@@ -114,7 +114,7 @@ class Ui {
     this.model = model;
     this.undo = [];  // what to call when the view goes
     this.id = Math.random().toString(36).slice(2);
-    this.root = make("div", { class: "p2p-live", role: "group", "aria-label": model.get("title") });
+    this.root = make("div", { class: "p2p-widget", role: "group", "aria-label": model.get("title") });
     this.status = make("span", { class: "p2p-status" });
     this.tools = make("div", { class: "p2p-tools", role: "toolbar" });
     this.body = make("div", { class: "p2p-body" });

@@ -50,13 +50,13 @@ News = Mapping[str, Any]
 _COLOURS = ("blue", "orange", "green", "vermillion", "purple", "sky", "grey", "dark_blue")
 
 # A saved notebook that was never closed has a view without a widget, and JupyterLab says "model not found": the picture takes its place.
-_IN_ITS_PLACE = '.jp-OutputArea-child:has(+ .jp-OutputArea-child [data-p2p="%s"]):not(:has(.p2p-live)){display:none}'
+_IN_ITS_PLACE = '.jp-OutputArea-child:has(+ .jp-OutputArea-child [data-p2p="%s"]):not(:has(.p2p-widget)){display:none}'
 
 
 def script(name: str) -> str:
     """The JavaScript of a widget, `name`.js of this package, behind the base and the constants that it shares with the pictures."""
     colours = {each: getattr(svg, each.upper()) for each in _COLOURS}
-    constants = {"THEME": svg.theme(".p2p-live"), "COLOURS": colours, "FONT": svg.FONT, "MONO": svg.MONO}
+    constants = {"THEME": svg.theme(".p2p-widget"), "COLOURS": colours, "FONT": svg.FONT, "MONO": svg.MONO}
     package = resources.files("p2pnb.views.widgets")
     parts = [f"const {each} = {json.dumps(value)};" for each, value in constants.items()]
     return "\n".join([*parts, *((package / f"{each}.js").read_text(encoding="utf-8") for each in ("base", name))])

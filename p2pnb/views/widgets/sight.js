@@ -13,11 +13,11 @@ const SIGHT = `
 .p2p-sight td{padding:2px 12px 2px 0;text-align:left;white-space:nowrap;border:0;background:none;color:inherit}
 .p2p-sight tr.next td{font-weight:700}
 .p2p-sight tr.over td{color:var(--p2p-soft);text-decoration:line-through}
-.p2p-live .p2p-words:empty{display:none}
-.p2p-live .p2p-words{min-height:1.5em;margin:4px 0 0;font-variant-numeric:tabular-nums}
-.p2p-live select{width:auto}
-.p2p-live .p2p-reel{flex:1 1 160px;min-width:110px;max-width:420px}
-.p2p-live .p2p-tip{max-width:560px;overflow-wrap:anywhere}
+.p2p-widget .p2p-words:empty{display:none}
+.p2p-widget .p2p-words{min-height:1.5em;margin:4px 0 0;font-variant-numeric:tabular-nums}
+.p2p-widget select{width:auto}
+.p2p-widget .p2p-reel{flex:1 1 160px;min-width:110px;max-width:420px}
+.p2p-widget .p2p-tip{max-width:560px;overflow-wrap:anywhere}
 `;
 
 export default live((ui) => {
