@@ -124,7 +124,7 @@ class Sights(Tables):
         walk = self._on_thread(lambda: Walk(member.living(), wanted, self.position_of))
         return Stepper(walk, lambda: self._start(walk.step(), "lookup_stepper"), self.position_of, self._stage)
 
-    def _messages(self, watch: Watch) -> Messages:
+    def _messages(self, watch: Watch, most: int) -> Messages:
         """The widget of `watch.sequence()`; of a closed cluster it is a picture that changes no more."""
         from p2pnb.views.widgets.sight import Messages  # noqa: PLC0415
 
@@ -133,7 +133,7 @@ class Sights(Tables):
         def read() -> Any:
             return watch.rows(), {member.position: member.uid.int for member in self._network.members}
 
-        return Messages(read, lambda: (log.last, len(watch.causes)), None if self._closed else self._stage)
+        return Messages(read, lambda: (log.last, len(watch.causes)), most, None if self._closed else self._stage)
 
     def _near(self, key: Key) -> list[Member]:
         """The living nodes nearest to `key`, nearest first."""

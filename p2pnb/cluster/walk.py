@@ -14,7 +14,7 @@ from typing import Any
 from p2pnb import spec
 from p2pnb.cluster.results import lookup_rows
 from p2pnb.dht.lookup import Lookup
-from p2pnb.errors import P2PError, PeerUnreachable
+from p2pnb.errors import NodeDown, P2PError, PeerUnreachable
 from p2pnb.peer.peer import Peer
 from p2pnb.peer.requests import Outcome
 from p2pnb.peer.search import DIAL_FAILURES
@@ -58,7 +58,12 @@ class Walk:
         return lookup_rows(self._lookup.events, self._position_of)
 
     async def step(self) -> None:
-        """The next event: somebody is asked, or an answer is taken; waits for one, up to 5 s. Nothing once it is finished."""
+        """The next event: somebody is asked, or an answer is taken; waits for one, up to 5 s. Nothing once it is finished.
+
+        Raises `NodeDown` when the node that looks was killed meanwhile.
+        """
+        if self._peer.closed:
+            raise NodeDown("the node that looks was killed: make another stepper, cluster.lookup_stepper(key, node=cluster[3])")
         while not self.finished:
             chosen = self._lookup.next(self._now)
             if chosen is not None:

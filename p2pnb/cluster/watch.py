@@ -103,7 +103,7 @@ class Watch:
         read: Callable[[frozenset[str]], list[dict[str, Any]]],
         watches: set[Watch],
         words: set[str] | None = None,
-        show: Callable[[Watch], Messages] | None = None,
+        show: Callable[[Watch, int], Messages] | None = None,
     ) -> None:
         self.causes: set[str] = set()
         self._read = read
@@ -143,14 +143,14 @@ class Watch:
         """
         return frames.traffic(self.rows())
 
-    def sequence(self) -> Messages:
+    def sequence(self, most: int = 40) -> Messages:
         """The messages as a sequence diagram, live while calls run: lanes are nodes, time runs down, point at an arrow to read it.
 
-        Raises `RuntimeError` where there is no cluster. Example: `watch.sequence()`.
+        The first `most` requests are drawn. Raises `RuntimeError` where there is no cluster. Example: `watch.sequence()`.
         """
         if self._show is None:
             raise RuntimeError("this watch was not made by a cluster: with cluster.watch() as watch: …")
-        return self._show(self)
+        return self._show(self, most)
 
     def __len__(self) -> int:
         return len(self.rows())

@@ -52,11 +52,11 @@ class Frame(pd.DataFrame):
         return frame
 
 
-HEX_COLUMNS = frozenset({"uid", "key", "value", "public_key", "target"})
+HEX_COLUMNS = frozenset({"uid", "key", "value", "public_key", "target", "told_by", "signature"})
 
 
 def _abbreviate(value: Any) -> Any:
-    return f"{value[:8]}…{value[-4:]}" if isinstance(value, str) and len(value) == 64 else value
+    return f"{value[:8]}…{value[-4:]}" if isinstance(value, str) and len(value) in {64, 128} else value
 
 
 # --- columns ----------------------------------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ class Schema:
 
 
 def full_hex(uid: int | bytes | None) -> str | None:
-    """The 64 hex digits of a uid, key or value: a number or 32 bytes."""
+    """The 64 hex digits of a uid, key or value: a number or 32 bytes; the 128 of a signature."""
     return uid.hex() if isinstance(uid, bytes) else None if uid is None else f"{uid:064x}"
 
 
@@ -97,10 +97,6 @@ def milliseconds(seconds: float | None) -> float | None:
 def position(node: int | None) -> int | None:
     """A position in the cluster; None for a peer that is no node of it (rows may say -1)."""
     return None if node is None or node < 0 else node
-
-
-def signature_start(signature: bytes) -> str:
-    return signature[:4].hex() + "…"
 
 
 TEXT, FLAG, COUNT, NUMBER, MAYBE = "string", "bool", "int64", "float64", "Int64"
@@ -138,7 +134,7 @@ SCHEMAS: dict[str, Schema] = {
     "namespaces": Schema(_NODE, (
         Column("author", TEXT, "public_key", abbreviated), Column("id", TEXT, "key", abbreviated),
         Column("sequence", COUNT, "sequence"), Column("value_id", TEXT, "value", abbreviated), _AGE,
-        Column("signature", TEXT, "signature", signature_start), Column("public_key", TEXT, "public_key", full_hex),
+        Column("signature", TEXT, "signature", full_hex), Column("public_key", TEXT, "public_key", full_hex),
         Column("key", TEXT, "key", full_hex), Column("value", TEXT, "value", full_hex),
     )),
     "traffic": Schema(Column("verb", TEXT, "verb"), (
@@ -155,7 +151,7 @@ SCHEMAS: dict[str, Schema] = {
     )),
     "lookup": Schema(Column("step", COUNT, ""), (
         Column("time_ms", NUMBER, "time", milliseconds), Column("event", TEXT, "event"), _PEER, _ID,
-        Column("shared_bits", MAYBE, "shared_bits"), Column("hop", MAYBE, "hop"), Column("told_by", TEXT, "told_by", abbreviated), _UID,
+        Column("shared_bits", MAYBE, "shared_bits"), Column("hop", MAYBE, "hop"), Column("told_by", TEXT, "told_by", full_hex), _UID,
     )),
     "lookups": Schema(Column("lookup", COUNT, ""), (
         Column("time_s", NUMBER, "time"), Column("id", TEXT, "target", abbreviated), Column("verb", TEXT, "verb"),

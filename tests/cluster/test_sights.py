@@ -8,7 +8,7 @@ import pytest
 from live import on, until
 
 from p2pnb import Author, Cluster, key_of
-from p2pnb.errors import ClusterClosed
+from p2pnb.errors import ClusterClosed, NodeDown
 from p2pnb.uid import common_prefix_length
 from p2pnb.wire.contact import contact
 from p2pnb.wire.messages import NamespaceSet, Stored
@@ -34,7 +34,7 @@ def test_messages_appear_while_somebody_watches(displayed: list[Any]) -> None:
             await until(lambda: view.state, lambda state: state["status"] == f"{len(watch)} requests")
             assert "#(set #u8(104 101 108 108 111))" in view.state["svg"]
         await cluster.close()
-        assert "#u8(104" in displayed[-1]["text/html"], "the still has the words too"
+        assert any("#u8(104" in bundle["text/html"] for bundle in displayed[2:]), "the still has the words too"
         assert watch.sequence().state["status"].endswith("requests"), "what it has seen can be shown afterwards"
 
     on(test, network="memory")
@@ -165,6 +165,12 @@ def test_a_lookup_that_has_ended_is_replayed_without_the_cluster() -> None:
 
 def test_whom_nobody_can_ask() -> None:
     async def test(cluster: Cluster) -> None:
+        stepper = cluster.lookup_stepper(key_of(b"x"), node=cluster[1])
+        cluster.kill(cluster[1])
+        with pytest.raises(NodeDown, match="another stepper"):
+            await stepper.step()
+        with pytest.raises(NodeDown):
+            cluster.lookup_stepper(key_of(b"x"), node=cluster[1])
         cluster.kill(*cluster[:])
         with pytest.raises(ClusterClosed, match="restart"):
             cluster.lookup_stepper(key_of(b"x"))

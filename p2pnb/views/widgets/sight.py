@@ -55,14 +55,18 @@ class Messages(Sight):
     """`watch.sequence()`: the messages of the watched calls, live."""
 
     def __init__(
-        self, read: Callable[[], tuple[Sequence[Row], Mapping[int, int]]], changed: Callable[[], Hashable], stage: Stage | None
+        self,
+        read: Callable[[], tuple[Sequence[Row], Mapping[int, int]]],
+        changed: Callable[[], Hashable],
+        most: int,
+        stage: Stage | None,
     ) -> None:
         """`read` gives the rows and the uid of each position, `changed` something that is another one after each request."""
-        self._read, self._changed = read, changed
+        self._read, self._changed, self._most = read, changed, most
         super().__init__("Messages", stage)
 
     def look(self) -> dict[str, Any]:
-        return sequence_state(*self._read())
+        return sequence_state(*self._read(), self._most)
 
     def version(self) -> Hashable:
         return self._changed()
