@@ -45,6 +45,14 @@ def is_dialable(ip: str, port: int) -> bool:
     return 0 < port < 65_536 and scope_of(ip) is not None
 
 
+def account_of(ip: str) -> str | None:
+    """To whom what comes from an address is charged: its network group, or a private address itself; None for loopback (exempt).
+
+    Uids cost nothing, so a machine with a thousand of them is still one machine.
+    """
+    return ip if scope_of(ip) == PRIVATE else group_of(ip)
+
+
 @lru_cache(maxsize=65_536)
 def group_of(ip: str) -> str | None:
     """The network group of a global address, such as "192.0.2.0/24"; None for loopback and private ones (exempt)."""

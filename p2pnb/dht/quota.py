@@ -2,7 +2,7 @@
 
 One `Quota` is shared by all the stores of a node. It counts every byte kept, the bookkeeping of a record included. A
 node keeps 256 MB at most. While less than half of that is used, everybody may store; from then on one publisher, and
-one network group (a /24, or a /48 of IPv6; loopback and private addresses are exempt), may add 8 MB an hour each. What is
+one network group (a /24, or a /48 of IPv6; a private address stands for itself, loopback is exempt), may add 8 MB an hour each. What is
 over quota is refused: nothing that was accepted earlier ever makes room for it.
 
 The hour slides. Remembering each addition would take memory without bound, so an account adds up neighbouring additions

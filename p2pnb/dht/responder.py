@@ -54,13 +54,13 @@ class Answers(Protocol):
 
 
 class Responder:
-    """Answers for the peer `own`. `group` tells an address's network group (None: exempt from quotas)."""
+    """Answers for the peer `own`. `account` tells to whom what an address stores is charged, beside its uid (None: to nobody)."""
 
-    def __init__(self, own: int, table: Table, store: Records, *, group: Callable[[str], str | None] = address.group_of) -> None:
+    def __init__(self, own: int, table: Table, store: Records, *, account: Callable[[str], str | None] = address.account_of) -> None:
         self._own = own
         self._table = table
         self._store = store
-        self._group = group
+        self._account = account
         self.refused: Counter[int | None] = Counter()  # how often each publisher's record was not taken
 
     def answer(self, request: Request, *, uid: int | None, ip: str, port: int, now: float) -> Reply | Deferred[Reply]:
@@ -91,7 +91,7 @@ class Responder:
             return False
         if self._table.nearer(key, self._own, now) >= spec.ACCEPTORS:
             return False
-        return self._store.put(request, key, now, publisher=uid, group=self._group(ip))
+        return self._store.put(request, key, now, publisher=uid, group=self._account(ip))
 
     def _nearest(self, key: int, uid: int | None, ip: str, port: int) -> Nearest:
         wanted = spec.MAX_CONTACTS + 1  # one may be the asker

@@ -189,7 +189,8 @@ def test_quotas_are_by_network_group() -> None:
     assert taken("8.8.8.8") == 79
     assert taken("8.8.8.9") == 0
     assert taken("8.8.9.8") == 79
-    assert taken("10.0.0.8") == taken("127.0.0.1") == 120  # exempt: only each uid's own account counts
+    assert taken("10.0.0.8") == taken("10.0.0.9") == 79, "a private address stands for itself"
+    assert taken("127.0.0.1") == 120  # exempt: only each uid's own account counts
 
 
 def test_equal_states_give_equal_answers() -> None:
