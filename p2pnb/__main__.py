@@ -1,7 +1,8 @@
-"""The command line: `python -m p2pnb demo`, `lab` and `node`.
+"""The command line: `python -m p2pnb demo`, `lab`, `node` and `soak`.
 
 `demo` goes through every part in the terminal, on real encrypted nodes: it is a short script, each line of which is shown
 and then run. `lab` opens the notebooks in JupyterLab. `node` runs one node until Ctrl-C, alone or in a network that exists.
+`soak` runs a cluster under load for half an hour while its nodes are killed, and shows what it came to.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import pandas as pd
 
 import p2pnb
 from p2pnb import Cluster, Identity
+from p2pnb.cluster.soak import soak
 from p2pnb.errors import P2PError
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
@@ -71,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
             return asyncio.run(_demo(options.nodes))
         if options.command == "lab":
             return _lab(rest)
-        return asyncio.run(_node(options))
+        return asyncio.run(_soak(options) if options.command == "soak" else _node(options))
     except KeyboardInterrupt:
         print("\nstopped")
         return 0
@@ -95,6 +97,12 @@ def _parser() -> argparse.ArgumentParser:
     node.add_argument("--name", default="", help="the network's name: both ends must use the same")
     node.add_argument("--store", type=Path, metavar="DIR", help="keep all that the node has there, its key too, for the next time")
     node.add_argument("--identity", type=Path, metavar="FILE", help="keep the key there, so that it has the same uid next time")
+    soak = commands.add_parser("soak", help="run a cluster for long, under load, with nodes killed and restarted, and show what it came to")
+    soak.add_argument("--minutes", type=float, default=30.0, help="for how long (default 30)")
+    soak.add_argument("--nodes", type=int, default=50, help="how many (default 50)")
+    soak.add_argument("--rate", type=float, default=40.0, help="operations a second (default 40)")
+    soak.add_argument("--seed", type=int, default=1, help="of the load and of who is killed (default 1)")
+    soak.add_argument("--store", type=Path, metavar="DIR", help="keep the records there (default: in memory)")
     return parser
 
 
@@ -103,6 +111,16 @@ def _address(text: str) -> tuple[str, int]:
     if not colon or not port.isdecimal():
         raise argparse.ArgumentTypeError(f"an address is IP:PORT, such as 192.168.1.5:9000, not {text!r}")
     return ip.strip("[]"), int(port)
+
+
+async def _soak(options: argparse.Namespace) -> int:
+    result = await soak(options.nodes, options.minutes, rate=options.rate, seed=options.seed, store=options.store)
+    print(result.table())
+    for problem in (*result.lost, *result.errors):
+        print(problem, file=sys.stderr)
+    for what, count in result.failures.most_common():
+        print(f"failed {count} times: {what}", file=sys.stderr)
+    return 0 if result.good else 1
 
 
 async def _demo(nodes: int) -> int:

@@ -1,0 +1,90 @@
+"""The long run: what it counts as a leak, and that a whole one comes to its end with nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from p2pnb import Cluster, key_of
+from p2pnb.__main__ import main
+from p2pnb.cluster.soak import Result, Sample, Soak, trend
+
+HOUR = 3_600.0
+
+
+def samples(growth: float, noise: float, n: int = 240) -> list[float]:
+    """A level of 100 that grows by `growth` an hour, sampled each 5 s."""
+    rng = random.Random(1)
+    return [100 + growth * i * 5 / HOUR + rng.gauss(0, noise) for i in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("growth", "noise", "flat"),
+    [(0, 0, True), (0, 10, True), (2, 1, True), (-50, 1, True), (20, 1, False), (100, 20, False), (20, 60, True)],
+)
+def test_growth_is_told_from_noise(growth: float, noise: float, flat: bool) -> None:
+    found = trend([i * 5.0 for i in range(240)], samples(growth, noise))
+    assert found.flat is flat, found
+    assert found.low <= found.slope <= found.high
+    assert abs(found.slope - growth) <= 3 * (found.high - found.low) + 1e-6
+
+
+def result(**change: object) -> Result:
+    steady = [Sample(i * 5.0, 2e8, 1e7, 100.0, 50.0) for i in range(360)]
+    found = Result(50, seconds=1_800.0, samples=steady, acknowledged=10)
+    for name, value in change.items():
+        setattr(found, name, value)
+    return found
+
+
+def test_what_is_good() -> None:
+    assert result().good
+    assert not result(lost=["value"]).good
+    assert not result(unhandled=1).good
+    assert not result(wrong=1).good
+    leaking = [Sample(i * 5.0, 2e8 + i * 1e6, 1e7, 100.0, 50.0) for i in range(360)]
+    assert not result(samples=leaking).good
+    assert "GROWING" in result(samples=leaking).table()
+    assert "190 MB, +0.0 ± 0.0 MB an hour, flat" in result().table()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("forget", [False, True])
+def test_a_run_in_simulated_time(forget: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten nodes for two minutes; with `forget`, a node hides one of its records, and that is found."""
+
+    async def test() -> None:
+        async with Cluster.launch(10, network="virtual", seed=4) as cluster:
+            told: list[str] = []
+            work = Soak(cluster._network, 120.0, 20.0, 1, told.append)
+            if forget:
+                hidden = key_of(work._values[0])
+                monkeypatch.setattr(Soak, "_has_value", lambda self, key, value: _is_not(key, hidden))
+            found = await cluster.run(work.run)
+            assert not cluster.errors
+            assert found.lost == ([f"value {hidden!r}"] if forget else [])
+            assert found.wrong == 0
+            assert found.kills > 3
+            assert found.restarts == found.kills
+            assert all(node.alive for node in cluster)
+            assert set(found.operations) == {"set", "ref", "vote", "bag", "sign", "signed_ref", "lookup"}
+            assert found.acknowledged > 1_000
+            assert 120 <= found.seconds < 200
+            assert "2.0 of 2 min" in told[-2]
+
+    asyncio.run(test())
+
+
+async def _is_not(key: bytes, hidden: bytes) -> bool:
+    return key != hidden
+
+
+@pytest.mark.slow
+def test_the_command(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["soak", "--minutes", "0.1", "--nodes", "8", "--rate", "100"]) == 0
+    shown, errors = capfd.readouterr()
+    assert "| nodes, encrypted TCP | 8 |" in shown
+    assert "| of those that a living node holds: lost | 0 |" in shown
+    assert not [line for line in errors.splitlines() if not line.startswith("failed ")], "quiet where there is no terminal"
