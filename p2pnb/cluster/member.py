@@ -11,12 +11,12 @@ import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from p2pnb import spec
 from p2pnb.dht.policies import Policies
 from p2pnb.dht.store import Put, Store
-from p2pnb.disk.disk import Disk, Part
+from p2pnb.disk.part import Part
 from p2pnb.errors import NodeDown
 from p2pnb.net.carrier import Carrier
 from p2pnb.net.endpoint import Endpoint
@@ -24,6 +24,9 @@ from p2pnb.peer.identity import Identity
 from p2pnb.peer.lasting import address_before
 from p2pnb.peer.peer import Peer
 from p2pnb.peer.report import Event
+
+if TYPE_CHECKING:
+    from p2pnb.disk.disk import Disk
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from p2pnb.cluster.injection import Injection
 from p2pnb.cluster.member import Kept, Member, Settings
 from p2pnb.cluster.storing import given_identity, identity_at, open_store
 from p2pnb.cluster.watch import EventLog
-from p2pnb.disk.disk import Disk
 from p2pnb.errors import P2PError, PeerUnreachable
 from p2pnb.net.carrier import Carrier
 from p2pnb.net.memory import MemoryNetwork
@@ -22,6 +22,9 @@ from p2pnb.net.tcp import TcpCarrier
 from p2pnb.peer.identity import Identity
 from p2pnb.peer.peer import Peer
 from p2pnb.uid import Key
+
+if TYPE_CHECKING:
+    from p2pnb.disk.disk import Disk
 
 JOINING = 8  # nodes that join at the same time
 IDLE_LOOKUPS_A_SECOND = 5.0  # far buckets that all nodes together fill in the background

@@ -21,9 +21,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from p2pnb.cluster.cluster import Cluster
+from p2pnb.cluster.leaks import Sample, Trend, sample, shown, trend
 from p2pnb.cluster.member import Member
 from p2pnb.cluster.network import Network
 from p2pnb.dht.namespaces import point_of
@@ -38,49 +37,7 @@ KILL_EVERY = 8.0  # seconds, on average
 DOWN = (4.0, 40.0)  # seconds that a killed node stays down
 MOST_DOWN = 0.2  # of all nodes at a time
 WARM_UP = 1 / 3  # of the run: caches, tables and logs fill
-BLOCKS = 12  # in whose means a trend is sought: samples next to each other are not independent
-NOTICEABLE = 0.05  # of the level an hour: what is less is no leak
 QUIET = 5.0  # seconds between the last restart and the reading of everything
-PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4_096
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Seconds since the start; bytes resident, bytes that the stores keep, open descriptors (NaN where the system does not say), tasks."""
-
-    at: float
-    memory: float
-    kept: float
-    descriptors: float
-    tasks: float
-
-
-@dataclass(frozen=True, slots=True)
-class Trend:
-    """The level of something after the warm-up, and its slope an hour with the 95 % interval of it."""
-
-    level: float
-    slope: float
-    low: float
-    high: float
-
-    @property
-    def flat(self) -> bool:
-        """Whether it does not grow: not by what can be told from chance and is more than 5 % of the level an hour."""
-        return not (self.low > 0 and self.slope > NOTICEABLE * self.level)
-
-
-def trend(at: list[float], level: list[float]) -> Trend:
-    """The line through the means of blocks of samples; `at` in seconds."""
-    blocks = [(np.mean(x), np.mean(y)) for x, y in zip(np.array_split(at, BLOCKS), np.array_split(level, BLOCKS), strict=True) if len(x)]
-    x, y = np.array(blocks).T
-    if len(x) < 4:
-        return Trend(float(np.mean(y)), float("nan"), float("nan"), float("nan"))
-    x = (x - x.mean()) / 3_600.0
-    slope = float(x @ y / (x @ x))
-    rest = y - y.mean() - slope * x
-    error = float(np.sqrt(rest @ rest / (len(x) - 2) / (x @ x)))
-    return Trend(float(y.mean()), slope, slope - 2.23 * error, slope + 2.23 * error)  # Student's t for ten degrees of freedom
 
 
 @dataclass(slots=True)
@@ -129,10 +86,10 @@ class Result:
             ("operations", f"{sum(self.operations.values()):,} ({sum(self.operations.values()) / max(self.seconds, 1):.0f}/s)"),
             ("operations that failed while nodes were dying", f"{failed:,} ({100 * failed / max(sum(self.operations.values()), 1):.2f} %)"),
             ("nodes killed (silently) and restarted", f"{self.kills} ({self.silent}), {self.restarts}"),
-            ("memory, but for what the stores keep", f"{memory.level / 1e6:.0f} MB, {_slope(memory, 1e6, 'MB')}"),
+            ("memory, but for what the stores keep", f"{memory.level / 1e6:.0f} MB, {shown(memory, 1e6, 'MB')}"),
             ("kept in the stores, all replicas", f"{kept.level / 1e6:.0f} MB"),
-            ("descriptors", f"{descriptors.level:.0f}, {_slope(descriptors, 1, '')}"),
-            ("tasks", f"{tasks.level:.0f}, {_slope(tasks, 1, '')}"),
+            ("descriptors", f"{descriptors.level:.0f}, {shown(descriptors, 1, '')}"),
+            ("tasks", f"{tasks.level:.0f}, {shown(tasks, 1, '')}"),
             ("exceptions unhandled", f"{self.unhandled}"),
             ("wrong bytes read", f"{self.wrong}"),
             ("records acknowledged", f"{self.acknowledged:,}"),
@@ -140,13 +97,6 @@ class Result:
             ("of those: no living node holds it", f"{self.without_holder}"),
         ]
         return "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {figure} |" for name, figure in rows)])
-
-
-def _slope(found: Trend, unit: float, name: str) -> str:
-    if found.slope != found.slope:
-        return "too short for a trend"
-    half = (found.high - found.low) / 2 / unit
-    return f"{found.slope / unit:+.1f} ± {half:.1f}{' ' + name if name else ''} an hour, {'flat' if found.flat else 'GROWING'}"
 
 
 class Soak:
@@ -359,16 +309,6 @@ class Soak:
     async def _has_entry(self, which: int, name: Key, least: int) -> bool:
         found = await self._anybody().living().namespace_version(self._authors[which].public_key, name)
         return found.sequence >= least and found.value == _version(found.sequence)
-
-
-def sample(at: float, kept: float) -> Sample:
-    """How much this process uses, now."""
-    memory = descriptors = float("nan")
-    if sys.platform.startswith("linux"):
-        with open("/proc/self/statm", encoding="ascii") as file:
-            memory = float(file.read().split()[1]) * PAGE
-        descriptors = float(len(os.listdir("/proc/self/fd")))
-    return Sample(at, memory, kept, descriptors, float(len(asyncio.all_tasks())))
 
 
 def _version(sequence: int) -> bytes:

@@ -10,11 +10,14 @@ import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from p2pnb.disk.disk import Disk
 from p2pnb.disk.rows import NODE_BYTES
 from p2pnb.errors import StoreError
 from p2pnb.peer.identity import Identity
+
+if TYPE_CHECKING:
+    from p2pnb.disk.disk import Disk
 
 
 def open_store(path: Path, *, simulated: bool) -> Disk:
@@ -22,6 +25,8 @@ def open_store(path: Path, *, simulated: bool) -> Disk:
 
     Raises `StoreError` where it cannot be used, or holds the records of nodes whose keys are not there.
     """
+    from p2pnb.disk.disk import Disk  # noqa: PLC0415 (there is no SQLite in the browser)
+
     disk = Disk(path, wall=asyncio.get_running_loop().time, threads=False) if simulated else Disk(path, wall=time.time)
     try:
         ours = {bytes(Identity.load_or_create(file).uid[:NODE_BYTES]) for file in disk.path.glob("node-*.key")}

@@ -32,31 +32,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from p2pnb import spec
-from p2pnb.dht.deferred import Deferred
 from p2pnb.disk.file import RecordsFile
+from p2pnb.disk.part import RETRY, Batch, Part
 from p2pnb.disk.rows import CLOCK, NODE_BYTES, Name, Row, row
 from p2pnb.errors import StoreError
 from p2pnb.uid import Key
 
-RETRY = 1.0  # seconds until a disk that failed is tried again
 PURGE = 3_600.0  # seconds between looks for what has expired
 TELL_TIME = 60.0
 RECORDS = "records.db"
 _NOBODY = bytes(NODE_BYTES)  # whose row the clock is
 _WALL = struct.Struct(">d")
-
-State = tuple[float, Callable[[], bytes]]  # when it was set, on the loop's clock, and what makes the row's body
-Look = Callable[[], State | None]  # how something is now; None: it is gone
-
-
-class _Batch(NamedTuple):
-    part: Part
-    writes: dict[Name, State | None]
-    looks: dict[Name, Look]
-    waiters: list[Deferred[bool]]
 
 
 class Disk:
@@ -161,7 +149,7 @@ class Disk:
         future = self._loop.run_in_executor(self._executor, work)
         future.add_done_callback(lambda done: self._committed(batches, done.result()), context=Context())
 
-    def _commit(self, batches: list[_Batch], time_row: Row) -> list[Exception | None]:
+    def _commit(self, batches: list[Batch], time_row: Row) -> list[Exception | None]:
         """On the thread: writes all of it in one transaction; what each batch came to."""
         outcomes: list[Exception | None] = [batch.part.fault for batch in batches]
         rows, moment = [time_row], time_row.moment
@@ -182,7 +170,7 @@ class Disk:
             return [outcome or error for outcome in outcomes]
         return outcomes
 
-    def _committed(self, batches: list[_Batch], outcomes: list[Exception | None]) -> None:
+    def _committed(self, batches: list[Batch], outcomes: list[Exception | None]) -> None:
         self._writing = False
         self.commits += 1
         for batch, error in zip(batches, outcomes, strict=True):
@@ -220,102 +208,6 @@ class Disk:
             (before,) = _WALL.unpack(clock.body)
             return clock.moment + max(0.0, wall - float(before))
         return max((each.moment for node in self._file.nodes() for each in self._file.rows(node)), default=max(0.0, wall))
-
-
-class Part:
-    """What one node keeps on a disk. `fault`: an error that its writes shall meet from now on, for tests and experiments."""
-
-    def __init__(self, disk: Disk, node: bytes, rows: list[Row]) -> None:
-        self.node = node
-        self.fault: Exception | None = None
-        self.failures = 0
-        self._disk = disk
-        self._rows = rows
-        self._looks: dict[Name, Look] = {}
-        self._waiters: list[Deferred[bool]] = []
-        self._under_way: dict[Name, Look] = {}
-        self._refuses_until = float("-inf")
-        self._closed = False
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether there is something to commit."""
-        return bool(self._looks or self._waiters)
-
-    def found(self, *kinds: int) -> list[Row]:
-        """The rows of these kinds that were there at the start, with their moments on the loop's clock; once."""
-        wanted = self.peek(*kinds)
-        self._rows = [each for each in self._rows if each.kind not in kinds]
-        return wanted
-
-    def peek(self, *kinds: int) -> list[Row]:
-        """As `found`, and they can be had again."""
-        return [each for each in self._rows if each.kind in kinds]
-
-    def write(self, name: Name, look: Look) -> Deferred[bool]:
-        """Writes what `look` says when the commit comes; the result is whether it is on the disk then."""
-        written: Deferred[bool] = Deferred()
-        if self._closed:
-            written.resolve(False)
-            return written
-        self._looks[name] = look
-        self._waiters.append(written)
-        self._disk.soon()
-        return written
-
-    def is_pending(self, name: Name) -> bool:
-        """Whether what was written last under `name` has not reached the disk."""
-        return name in self._looks or name in self._under_way
-
-    @property
-    def refuses(self) -> bool:
-        """Whether the disk failed just now, so that there is no point in trying."""
-        return self._disk.now < self._refuses_until
-
-    async def flushed(self) -> bool:
-        """Waits until all is on the disk that was written before; whether it is."""
-        if self._closed or not (self.is_waiting or self._under_way):
-            return True
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        barrier: Deferred[bool] = Deferred()
-        barrier.then(lambda done: None if future.done() else future.set_result(done))
-        self._waiters.append(barrier)
-        self._disk.soon()
-        return await future
-
-    def touch(self) -> None:
-        """Has a commit made, though there is nothing new; and the time with it."""
-        self._waiters.append(Deferred())
-        self._disk.soon()
-
-    def tell_time(self) -> None:
-        self._disk.tell_time()
-
-    def take(self) -> _Batch:
-        """What is to be written now."""
-        looks, self._looks = self._looks, {}
-        waiters, self._waiters = self._waiters, []
-        self._under_way = looks
-        return _Batch(self, {name: look() for name, look in looks.items()}, looks, waiters)
-
-    def settle(self, batch: _Batch, error: Exception | None) -> None:
-        """A commit was made, or failed: then its rows wait for the next one, as they are by then."""
-        self._under_way = {}
-        if error is not None:
-            self.failures += 1
-            self._refuses_until = self._disk.now + RETRY
-            self._looks = batch.looks | self._looks
-        for waiter in batch.waiters:
-            waiter.resolve(error is None)
-
-    def close(self) -> None:
-        """Ends it at once: what was not acknowledged may be lost. Idempotent."""
-        self._closed = True
-        self._looks.clear()
-        waiters, self._waiters = self._waiters, []
-        self._disk.forget(self)
-        for waiter in waiters:
-            waiter.resolve(False)
 
 
 def _directory(path: str | os.PathLike[str]) -> Path:

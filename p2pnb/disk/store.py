@@ -17,7 +17,7 @@ from p2pnb.dht.deferred import Deferred
 from p2pnb.dht.kept import Kept, KeptValue, KeptVote
 from p2pnb.dht.quota import Quota
 from p2pnb.dht.store import Put, Store
-from p2pnb.disk.disk import Part, State
+from p2pnb.disk.part import Part, State
 from p2pnb.disk.rows import EXPIRING, Name, body_of, entry_at, kept_of, value_at, vote_at
 from p2pnb.wire.messages import BagAdd, Set
 

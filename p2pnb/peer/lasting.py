@@ -12,9 +12,10 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from p2pnb.dht.signature import verify
-from p2pnb.disk.disk import Disk, Part
+from p2pnb.disk.part import Part
 from p2pnb.disk.rows import (
     CONTACTS,
     NODE,
@@ -37,6 +38,9 @@ from p2pnb.wire.contact import Contact, contact
 from p2pnb.wire.messages import Version
 from p2pnb.wire.sexp import dumps, loads
 
+if TYPE_CHECKING:
+    from p2pnb.disk.disk import Disk
+
 MOST_PINS = 1_024
 Store = Part | str | os.PathLike[str]
 
@@ -58,6 +62,8 @@ class Lasting:
         if store is None or isinstance(store, Part):
             self.part = store
         else:
+            from p2pnb.disk.disk import Disk  # noqa: PLC0415 (there is no SQLite in the browser)
+
             self._own = Disk(store, clock=clock)
             self.part = self._own_part(self._own, uid)
         if self.part is not None:

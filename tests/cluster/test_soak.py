@@ -9,7 +9,8 @@ import pytest
 
 from p2pnb import Cluster, key_of
 from p2pnb.__main__ import main
-from p2pnb.cluster.soak import Result, Sample, Soak, trend
+from p2pnb.cluster.leaks import Sample, trend
+from p2pnb.cluster.soak import Result, Soak
 
 HOUR = 3_600.0
 

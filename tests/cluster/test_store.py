@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 import os
 import random
 import socket
@@ -50,6 +51,11 @@ def stored(cluster: Cluster) -> list[Any]:
     return list(cluster.nodes()[["uid", "port", "values", "bags", "namespaces", "stored_bytes"]].itertuples(name=None))
 
 
+def came_back(before: list[Any], after: list[Any]) -> bool:
+    """Whether all have the same uids and ports and at least as many records: a neighbour may have handed over some more."""
+    return all(old[:3] == new[:3] and all(map(operator.le, old[3:], new[3:])) for old, new in zip(before, after, strict=True))
+
+
 @each_network
 def test_launched_again_they_are_the_same_nodes_with_all_they_had(options: dict[str, Any], tmp_path: Path) -> None:
     async def test() -> None:
@@ -59,7 +65,7 @@ def test_launched_again_they_are_the_same_nodes_with_all_they_had(options: dict[
             before = stored(cluster)
             assert f"store {tmp_path / 'store'}" in cluster._repr_mimebundle_()["text/plain"].replace("\n", " ")
         async with Cluster.launch(12, store=tmp_path / "store", **options) as again:
-            assert stored(again) == before, "uids, ports and records"
+            assert came_back(before, stored(again))
             await content.check(again)
             author = content.author
             assert await again[1].namespace(author).set("favourite", content.keys[2])
@@ -80,7 +86,7 @@ def test_every_node_is_killed_and_restarted_and_nothing_is_lost(options: dict[st
                 await cluster.restart(node)
             cluster.kill(cluster[0])
             await cluster.restart(cluster[0])
-            assert stored(cluster) == before
+            assert came_back(before, stored(cluster))
             await content.check(cluster)
             assert not cluster.errors
 

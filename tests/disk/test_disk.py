@@ -18,7 +18,8 @@ from p2pnb import spec
 from p2pnb.dht.deferred import Deferred
 from p2pnb.dht.namespaces import point_of
 from p2pnb.dht.store import key_of_request
-from p2pnb.disk.disk import PURGE, RETRY
+from p2pnb.disk.disk import PURGE
+from p2pnb.disk.part import RETRY
 from p2pnb.disk.rows import value_at
 from p2pnb.disk.store import DiskStore
 from p2pnb.errors import StoreError

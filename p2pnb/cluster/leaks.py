@@ -1,0 +1,75 @@
+"""Whether a process leaks: samples of what it uses, and the trend in them.
+
+Samples that follow each other are not independent, so a line is laid through the means of a dozen blocks of them; its slope
+has an interval, and only growth that is both more than chance and more than 5 % of the level an hour is called a leak.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+
+BLOCKS = 12
+NOTICEABLE = 0.05  # of the level an hour: what is less is no leak
+PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Seconds since the start; bytes resident, bytes that the stores keep, open descriptors (NaN where the system does not say), tasks."""
+
+    at: float
+    memory: float
+    kept: float
+    descriptors: float
+    tasks: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """The level of something after the warm-up, and its slope an hour with the 95 % interval of it."""
+
+    level: float
+    slope: float
+    low: float
+    high: float
+
+    @property
+    def flat(self) -> bool:
+        """Whether it does not grow: not by what can be told from chance and is more than 5 % of the level an hour."""
+        return not (self.low > 0 and self.slope > NOTICEABLE * self.level)
+
+
+def trend(at: list[float], level: list[float]) -> Trend:
+    """The line through the means of blocks of samples; `at` in seconds."""
+    blocks = [(np.mean(x), np.mean(y)) for x, y in zip(np.array_split(at, BLOCKS), np.array_split(level, BLOCKS), strict=True) if len(x)]
+    x, y = np.array(blocks).T
+    if len(x) < 4:
+        return Trend(float(np.mean(y)), float("nan"), float("nan"), float("nan"))
+    x = (x - x.mean()) / 3_600.0
+    slope = float(x @ y / (x @ x))
+    rest = y - y.mean() - slope * x
+    error = float(np.sqrt(rest @ rest / (len(x) - 2) / (x @ x)))
+    return Trend(float(y.mean()), slope, slope - 2.23 * error, slope + 2.23 * error)  # Student's t for ten degrees of freedom
+
+
+def shown(found: Trend, unit: float, name: str) -> str:
+    """The slope as text, in multiples of `unit`, which is called `name`."""
+    if found.slope != found.slope:
+        return "too short for a trend"
+    half = (found.high - found.low) / 2 / unit
+    return f"{found.slope / unit:+.1f} ± {half:.1f}{' ' + name if name else ''} an hour, {'flat' if found.flat else 'GROWING'}"
+
+
+def sample(at: float, kept: float) -> Sample:
+    """How much this process uses, now; `kept`: bytes that its stores keep."""
+    memory = descriptors = float("nan")
+    if sys.platform.startswith("linux"):
+        with open("/proc/self/statm", encoding="ascii") as file:
+            memory = float(file.read().split()[1]) * PAGE
+        descriptors = float(len(os.listdir("/proc/self/fd")))
+    return Sample(at, memory, kept, descriptors, float(len(asyncio.all_tasks())))
