@@ -54,7 +54,7 @@ def _style() -> str:
         f".p2p-card dl dt{{font-size:{px(11)};font-weight:400;color:var(--p2p-soft)}}.p2p-card dl dd{{font-variant-numeric:tabular-nums}}"
         f".p2p-card dl .p2p-mono{{font-family:{MONO};font-size:{px(12)};overflow-wrap:anywhere}}"
         ".p2p-card .p2p-note{margin:8px 0 2px;color:var(--p2p-soft)}.p2p-card svg{display:block;margin-top:8px}"
-        ".p2p-card .p2p-live{display:block!important}.p2p-card .p2p-still{display:none}"
+        ".p2p-card .p2p-inline{display:block!important}.p2p-card .p2p-still{display:none}"
     )
 
 
@@ -71,7 +71,7 @@ def _card(title: str, badges: Iterable[str], facts: Facts, *, note: str = "", pi
         f'<div class="p2p-card"><style>{_style()}</style><div class="p2p-head">{head}</div>'
         + (f"<dl>{body}</dl>" if facts else "")
         + (f'<div class="p2p-note">{said}</div>' if note else "")
-        + (f'<div class="p2p-live" hidden="hidden" style="display:none">{picture}</div>{_still(picture, title)}' if picture else "")
+        + (f'<div class="p2p-inline" hidden="hidden" style="display:none">{picture}</div>{_still(picture, title)}' if picture else "")
         + "</div>"
     )
     brief = [f"{name} {value}" for name, value in facts if len(value) < 40]

@@ -106,8 +106,8 @@ def test_a_card_is_a_mimebundle(name: str) -> None:
 
 def test_where_style_sheets_are_removed_an_image_takes_the_place_of_the_picture() -> None:
     html = cards.node_card(NODE, PICTURE).html
-    assert '.p2p-live{display:block!important}.p2p-card .p2p-still{display:none}' in html
-    assert f'<div class="p2p-live" hidden="hidden" style="display:none">{PICTURE}</div>' in html
+    assert '.p2p-inline{display:block!important}.p2p-card .p2p-still{display:none}' in html
+    assert f'<div class="p2p-inline" hidden="hidden" style="display:none">{PICTURE}</div>' in html
     still = re.search(r'<img class="p2p-still" alt="Node #3" src="data:image/svg\+xml;base64,([^"]*)">', html)
     assert still is not None
     assert base64.b64decode(still[1]).decode() == PICTURE
