@@ -116,7 +116,7 @@ def home() -> Home:
 
 @pytest.fixture
 def stage(home: Home) -> Stage:
-    return Stage(home, lambda: home.now)
+    return Stage(home, lambda: home.now, lambda: home.now)
 
 
 @pytest.fixture(autouse=True)

@@ -123,7 +123,8 @@ export default live((ui) => {
     paper.setLineDash([]);
     const y = spacing() < 9 ? view.h - 20 * s : Y(key.level);
     mark(paper, "diamond", X(key.x), y, Math.max(4.5 * s, radius()), purple);
-    ui.text(paper, `key ${key.id}`, X(key.x) + 9 * s, y + 4 * s, { halo: true, size: 11 });
+    if (!upright()) return void ui.text(paper, `key ${key.id}`, X(key.x) + 9 * s, y + 4 * s, { halo: true, size: 11 });
+    hang(paper, `key ${key.id.slice(0, 4)}`, X(key.x), y + radius() + 6 * s, { size: nameSize(), weight: 600, colour: purple });
   }
 
   function table() {  // an arc to each contact of the selected node
@@ -181,12 +182,17 @@ export default live((ui) => {
   function label(ctx, node, flat, weight = node === state.selected ? 600 : 400) {
     const [x, y] = at(node), colour = alive(node) ? ui.theme.ink : ui.theme.soft;
     if (x < left - 10 || x > right() + 10) return;
-    const size = flat ? 11 : Math.min(11, (spacing() / s) * 0.78);
-    if (flat) return void ui.text(ctx, name(node), x, y + radius() + 14 * s, { align: "center", size, colour, weight, halo: true });
+    if (flat) return void ui.text(ctx, name(node), x, y + radius() + 14 * s, { align: "center", size: 11, colour, weight, halo: true });
+    hang(ctx, name(node), x, y + radius() + (node === state.selected ? 9 : 5) * s, { size: nameSize(), colour, weight });
+  }
+
+  const nameSize = () => Math.min(11, (spacing() / s) * 0.78);
+
+  function hang(ctx, text, x, y, how) {  // reads downwards
     ctx.save();
-    ctx.translate(x, y + radius() + (node === state.selected ? 9 : 5) * s);
+    ctx.translate(x, y);
     ctx.rotate(Math.PI / 2);
-    ui.text(ctx, name(node), 0, 0.36 * size * s, { size, colour, weight, halo: true });
+    ui.text(ctx, text, 0, 0.36 * how.size * s, { ...how, halo: true });
     ctx.restore();
   }
 
