@@ -105,6 +105,21 @@ def test_two_processes_are_one_network(tmp_path: Path) -> None:
             asyncio.run(meet())
 
 
+def test_a_node_with_a_store_is_the_same_the_next_time_even_when_it_was_killed(tmp_path: Path) -> None:
+    store = str(tmp_path / "store")
+    command = [sys.executable, "-W", "error", "-m", "p2pnb", "node", "--store", store]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout is not None
+        first = killed.stdout.readline()
+        again = p2pnb("node", "--store", store)
+        assert again.returncode == 1
+        assert re.search(r"^p2pnb: .*records\.db is in use by another process.*: close that one first, or give another path$", again.stderr)
+        killed.kill()
+    with node("--store", store) as (uid, port, printed):
+        assert printed[0] == first
+        assert first.startswith(f"node {uid} listens at 127.0.0.1:{port} ")
+
+
 def test_a_node_listens_where_it_is_told() -> None:
     port = unused_port()
     with node("--port", str(port)) as (_, listening, _):

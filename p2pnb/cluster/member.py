@@ -154,7 +154,6 @@ class Member:
             store=part,
         )
         self.endpoint.inbox.deliver_to(self.peer.hear)
-        self.peer.lasting.listens_at((self.ip, self.port))
         if kept is not None and part is None:
             self.peer.adopt(kept.store, kept.published)
         if self.dress is not None:

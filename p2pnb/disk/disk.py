@@ -119,8 +119,9 @@ class Disk:
             part.close()
         if self._executor is not None:
             self._executor.shutdown(wait=True)
-        with contextlib.suppress(sqlite3.Error, OSError):
-            self._file.write([self._time()])
+        if self.commits:  # one that was only looked at is left as it was
+            with contextlib.suppress(sqlite3.Error, OSError):
+                self._file.write([self._time()])
         self._file.close()
 
     # --- committing -------------------------------------------------------------------------------------------------------

@@ -107,6 +107,7 @@ class Core:
         self.policies = policies
         self.table = RoutingTable(self.own, self.k) if policies is None else PolicyTable(self.own, self.k, policies)
         self.lasting = Lasting(store, self.uid, network, self.clock)
+        self.lasting.listens_at(address)
         part = self.lasting.part
         self.store = Store(network=network, rng=self.rng) if part is None else DiskStore(part, self.clock(), network=network, rng=self.rng)
         self.responder: Answers = Responder(self.own, self.table, self.store)
