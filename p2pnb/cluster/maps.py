@@ -29,8 +29,11 @@ def _reads(cluster: Cluster) -> Reads:
         seen = network.log.last
         return new
 
+    def time() -> float | None:
+        return cluster.now if cluster._kind == "virtual" else None
+
     def changed() -> Hashable:
-        return network.log.last, len(network.members), len(network.living), len(network.cut_off)
+        return network.log.last, len(network.members), len(network.living), len(network.cut_off), time()
 
     return Reads(
         rows=lambda: cross(cluster._rows),
@@ -40,6 +43,7 @@ def _reads(cluster: Cluster) -> Reads:
         cut_off=lambda: {member.position for member in network.cut_off},
         events=lambda: cross(events),
         changed=changed,
+        time=time,
     )
 
 
@@ -64,5 +68,6 @@ def _actions(cluster: Cluster) -> Mapping[str, Action]:
         "heal": cluster.heal,
         "restart": restart,
         "add": cluster.add,
+        "advance": cluster.advance,
         "close": cluster.close,
     }

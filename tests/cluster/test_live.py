@@ -79,6 +79,12 @@ def test_clicks_on_the_map_reach_the_cluster(network: str) -> None:
         await until(lambda: view.said, lambda said: said.startswith("a fraction is a number"))
         await next(node for node in cluster if node not in cluster.holders(key)).ref(key)
         await until(lambda: [each["replay"]["cause"] for each in replayed if "replay" in each], lambda causes: "ref" in str(causes))
+        if network == "virtual":
+            before = view.state["time"]
+            click(do="advance", seconds=60)
+            await until(lambda: view.state["time"], lambda time: time >= before + 60)
+        else:
+            assert view.state["time"] is None
         click(do="close")
         await until(lambda: cluster._closed, bool)
 

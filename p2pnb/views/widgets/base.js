@@ -41,7 +41,8 @@ const STYLE = `${THEME}
 .p2p-widget .p2p-tip{position:absolute;z-index:5;pointer-events:none;max-width:340px;padding:5px 9px;border:1px solid var(--p2p-line);border-radius:4px;
   background:var(--p2p-paper);box-shadow:0 2px 8px rgba(0,0,0,.22);font-variant-numeric:tabular-nums;white-space:pre-line}
 .p2p-widget .p2p-tip[hidden],.p2p-widget .p2p-gone[hidden]{display:none}
-.p2p-widget .p2p-gone{position:absolute;left:0;right:0;top:0;z-index:6;padding:7px 14px;border-radius:5px 5px 0 0;background:var(--p2p-ink);color:var(--p2p-paper);
+.p2p-widget .p2p-gone{position:absolute;left:0;right:0;top:0;z-index:6;padding:7px 14px;border-radius:5px 5px 0 0;
+  background:linear-gradient(var(--p2p-ink),var(--p2p-ink)) var(--p2p-paper);color:var(--p2p-paper);
   text-align:center}
 .p2p-widget.p2p-silent>:not(.p2p-gone):not(style){filter:grayscale(1) opacity(.38);pointer-events:none}
 `;

@@ -36,6 +36,7 @@ import anywidget
 import traitlets
 from IPython.display import display
 
+from p2pnb.errors import P2PError
 from p2pnb.views import cards, svg
 
 log = logging.getLogger("p2pnb")
@@ -205,11 +206,15 @@ class Live(anywidget.AnyWidget):
         self._wanted = True
 
     def fail(self, error: BaseException) -> None:
-        """Shows `error` in the message line, and logs it."""
+        """Shows `error` in the message line, and logs it: as a mistake of ours, unless it tells the user what to do better."""
         said = str(error) or type(error).__name__
-        if not self.over and said != self.said:
+        if self.over or said == self.said:
+            return
+        if isinstance(error, (ValueError, P2PError)):
+            log.info("%s: %s", self.title, said)
+        else:
             log.error("%s: %r", self.title, error, exc_info=error)
-            self.said = said
+        self.said = said
 
     # --- hearing --------------------------------------------------------------------------------------------------------
 

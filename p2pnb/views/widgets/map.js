@@ -282,6 +282,7 @@ export default live((ui) => {
     if (ground.key) parts.push(`${state.holders} hold ${ground.key.id}`);
     const [first] = rates, [now, total] = rates[rates.length - 1];
     parts.push(`${now - first[0] < 300 ? 0 : Math.round((1000 * (total - first[1])) / (now - first[0]))} requests/s`);
+    if (state.time !== null) parts.push(`simulated ${span(state.time)}`);
     ui.status.textContent = parts.join(" · ");
     const chosen = state.selected;
     picked.textContent = chosen === null ? "click a node" : name(chosen);
@@ -327,6 +328,7 @@ export default live((ui) => {
   }
   pace.addEventListener("change", () => ui.send({ pace: Number(pace.value) }));
   ui.add(make("label", {}, "replay", pace));
+  const turn = clock();
   ui.group();
   ui.button("−", "Zoom out (-)", () => zoomTo(zoom / 2));
   ui.button("+", "Zoom in (+); with Ctrl, the mouse wheel", () => zoomTo(zoom * 2));
@@ -337,6 +339,37 @@ export default live((ui) => {
   ui.body.append(legend([["ring", blue, "alive"], ["cross", grey, "dead"], ["triangle", orange, "cut off"], ["box", green, "selected"],
     ["line", sky, "in its routing table"], ["disc", vermillion, "holds the key"]]),
   legend(["messages:", ["ring", INK, "request"], ["disc", INK, "reply"], ["star", green, "a record, or one taken"], ["cross", vermillion, "no reply"]]));
+
+  // --- simulated time: one step, or step after step; null where time passes by itself
+  function clock() {
+    if (ui.model.get("state").time === null) return null;
+    let playing = false, asked = 0, timer = 0;
+    ui.group();
+    const span = make("select", { title: "Simulated time of a step", "aria-label": "simulated time of a step" });
+    for (const [seconds, text] of [[1, "1 s"], [10, "10 s"], [60, "1 min"], [600, "10 min"], [3600, "1 h"]]) {
+      span.append(make("option", { value: seconds, text, selected: seconds === 60 }));
+    }
+    const go = () => { asked = performance.now(); act("advance", { seconds: Number(span.value) }); };
+    const play = ui.button("▶ play", "Let simulated time pass, step after step", () => {
+      playing = !playing;
+      play.textContent = playing ? "❚❚ pause" : "▶ play";
+      play.setAttribute("aria-pressed", playing);
+      if (playing) go();
+    });
+    ui.button("step", "Let so much simulated time pass", go);
+    ui.add(span);
+    ui.undo.push(() => clearTimeout(timer));
+    ui.model.on("change:said", () => { if (playing && ui.model.get("said")) play.click(); });
+    return () => {  // time has moved
+      clearTimeout(timer);
+      if (playing) timer = setTimeout(go, Math.max(0, 150 - (performance.now() - asked)));
+    };
+  }
+
+  const span = (seconds) => {
+    const [unit, size] = [["h", 3600], ["min", 60], ["s", 1]].find(([, size]) => seconds >= size) || ["s", 1];
+    return `${(seconds / size).toFixed(seconds / size < 10 ? 1 : 0)} ${unit}`;
+  };
 
   // --- the pointer and the keyboard
   function zoomTo(wanted, x = (left + right()) / 2) {
@@ -422,6 +455,7 @@ export default live((ui) => {
     if (before) state.flags.forEach((flag, node) => {
       if (node < before.flags.length && (flag & 1) !== (before.flags[node] & 1)) pulses.push({ node, start: performance.now(), colour: flag & 1 ? green : vermillion });
     });
+    if (before && turn && got.time !== before.time) turn();
     const now = performance.now();
     rates.push([now, got.requests]);
     rates = rates.filter(([then]) => now - then < 2500);

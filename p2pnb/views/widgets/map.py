@@ -32,6 +32,7 @@ NEED: dict[str, tuple[str, ...]] = {  # what an action may be told
     "restart": ("nodes",),
     "add": ("n",),
     "heal": (),
+    "advance": ("seconds",),
     "close": (),
 }
 LARGEST = 65_000  # nodes that a map can show
@@ -50,6 +51,7 @@ class Reads(NamedTuple):
     cut_off: Callable[[], Collection[int]]
     events: Callable[[], Sequence[Row]]  # those that are new since the last time
     changed: Callable[[], Hashable]
+    time: Callable[[], float | None] = lambda: None  # seconds since the launch, where somebody else drives time
 
 
 def ground(rows: Sequence[Row], key: Key | None = None) -> dict[str, Any]:
@@ -83,12 +85,14 @@ def state(
     selected: int | None = None,
     contacts: Sequence[Row] = (),
     requests: int = 0,
+    time: float | None = None,
     cut_off: Collection[int] = (),
     holders: Collection[int] = (),
 ) -> dict[str, Any]:
     """What the nodes are now: `flags` (uint8: 1 alive, 2 cut off, 4 holds the key's record), `contacts`, `records` (uint32), sums.
 
     `table`: the positions (uint16) that are in the routing table of the selected node. `requests`: how many there have been.
+    `time`: seconds on a virtual network; None where time passes by itself.
     """
     flags = np.array([alive for alive, _, _ in nodes], np.uint8)
     for flag, marked in ((2, cut_off), (4, holders)):
@@ -100,6 +104,7 @@ def state(
         "records": np.array([records for _, _, records in nodes], np.uint32).tobytes(),
         "alive": int((flags & 1).sum()),
         "requests": requests,
+        "time": time,
         "cut": len(cut_off),
         "holders": len(holders),
         "selected": selected,
@@ -137,7 +142,13 @@ class Map(Live):
         contacts = reads.contacts(selected) if selected is not None else []
         holders = reads.holders(key) if key is not None else ()
         return state(
-            nodes, selected=selected, contacts=contacts, requests=self._requests, cut_off=reads.cut_off(), holders=holders
+            nodes,
+            selected=selected,
+            contacts=contacts,
+            requests=self._requests,
+            time=reads.time(),
+            cut_off=reads.cut_off(),
+            holders=holders,
         )
 
     def _lay(self, nodes: int) -> None:
