@@ -10,6 +10,9 @@ interpreter: no system inherits another one's heap, threads or event loop.
 - cold puts: straight after the launch. Then comes the warm-up, ten gets a node, and after it everything called warm.
 - the rehearsal: five nodes, launched, used and closed before anything is measured, so that what a process loads once is
   nobody's launch.
+- a second is a wall second, and beside each such figure stands the same in CPU seconds of the process (`_cpu_`). `kademlia` and
+  p2pnb keep one core busy from the first to the last moment of these; on a machine that does other work as well the CPU's seconds
+  are the ones that compare. (OpenDHT has a thread a node, and more cores.)
 - killed: a fraction of the nodes stops at once and is never told goodbye; gets begin in the same instant, at survivors, for
   values of which a survivor still holds a copy. They stop at the count or when the seconds are used up.
 """
@@ -94,6 +97,20 @@ def resident_kb() -> float:
         return float("nan")
 
 
+class Stopwatch:
+    """Wall seconds since it was made, and CPU seconds of this process meanwhile."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def took(self, name: str) -> Figures:
+        return {f"{name}_s": time.perf_counter() - self._wall, f"{name}_cpu_s": time.process_time() - self._cpu}
+
+    def rate(self, name: str, count: int) -> Figures:
+        """How many a second, and how many a second of CPU."""
+        return {f"{name}_a_s": count / (time.perf_counter() - self._wall), f"{name}_a_cpu_s": count / (time.process_time() - self._cpu)}
+
+
 class Lag:
     """The longest pass of the running event loop, in wall seconds and in the loop thread's own CPU seconds.
 
@@ -148,15 +165,15 @@ def milliseconds(name: str, seconds: list[float]) -> Figures:
 # --- work, done where the nodes live ------------------------------------------------------------------------------------
 
 
-async def puts(net: System, count: int, rng: random.Random) -> tuple[float, list[tuple[Any, bytes]]]:
+async def puts(net: System, name: str, count: int, rng: random.Random) -> tuple[Figures, list[tuple[Any, bytes]]]:
     """Puts a second, one after the other, and (key, value) of those that succeeded."""
     values, stored, live = [rng.randbytes(VALUE_BYTES) for _ in range(count)], [], net.live()
-    started = time.perf_counter()
+    watch = Stopwatch()
     for value in values:
         key = await net.put(rng.choice(live), value)
         if key is not None:
             stored.append((key, value))
-    return count / (time.perf_counter() - started), stored
+    return watch.rate(name, count), stored
 
 
 async def gets(net: System, records: list[tuple[Any, bytes]], count: int, limit: float, rng: random.Random) -> tuple[list[float], int]:
@@ -172,7 +189,7 @@ async def gets(net: System, records: list[tuple[Any, bytes]], count: int, limit:
 
 async def gets_together(
     net: System, records: list[tuple[Any, bytes]], count: int, nodes: list[int], rng: random.Random
-) -> tuple[float, int]:
+) -> Figures:
     """Gets a second with 32 under way at any moment, and how many missed; at `nodes`, in turn."""
     turns, missed = itertools.islice(itertools.cycle(nodes), count), 0
 
@@ -182,9 +199,9 @@ async def gets_together(
             key, value = rng.choice(records)
             missed += await net.get(node, key) != value
 
-    started = time.perf_counter()
+    watch = Stopwatch()
     await asyncio.gather(*[reader() for _ in range(IN_FLIGHT)])
-    return count / (time.perf_counter() - started), missed
+    return watch.rate("gets", count) | {"gets_together_missed": missed}
 
 
 # --- the kinds of work ------------------------------------------------------------------------------------------------
@@ -200,25 +217,25 @@ async def rehearse(net: System) -> None:
 async def launch(net: System, n: int) -> Figures:
     """Seconds to launch n nodes, and KB a node."""
     await rehearse(net)
-    before, started = resident_kb(), time.perf_counter()
+    before, watch = resident_kb(), Stopwatch()
     await net.launch(n)
-    took = time.perf_counter() - started
-    return {"launch_s": took, "rehearsed_kb": before, "launched_kb_a_node": (resident_kb() - before) / n}
+    return watch.took("launch") | {"rehearsed_kb": before, "launched_kb_a_node": (resident_kb() - before) / n}
 
 
 async def operations(net: System, n: int, silent: bool = False) -> Figures:
     """A launch, cold puts, warm puts, gets, gets together, and a disaster."""
     rng = random.Random(n)
     figures = await launch(net, n)
-    figures["cold_puts_a_s"], records = await net.run(puts, net, PUTS, rng)
+    cold, records = await net.run(puts, net, "cold_puts", PUTS, rng)
     await net.run(gets_together, net, records, WARM_UP * n, net.live(), rng)
-    figures["warm_puts_a_s"], more = await net.run(puts, net, PUTS, rng)
+    warm, more = await net.run(puts, net, "warm_puts", PUTS, rng)
+    figures |= cold | warm
     records += more
     figures["puts_failed"] = 2 * PUTS - len(records)
     took, figures["gets_missed"] = await net.run(gets, net, records, GETS, 60.0, rng)
     figures |= milliseconds("get", took)
     drawn = rng.choices(net.live(), k=TOGETHER)
-    figures["gets_a_s"], figures["gets_together_missed"] = await net.run(gets_together, net, records, TOGETHER, drawn, rng)
+    figures |= await net.run(gets_together, net, records, TOGETHER, drawn, rng)
     figures["warm_kb_a_node"] = (resident_kb() - figures["rehearsed_kb"]) / n
     return figures | await disaster(net, records, silent, rng)
 
