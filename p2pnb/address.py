@@ -34,6 +34,7 @@ def scope_of(ip: str) -> int | None:
     return GLOBAL
 
 
+@lru_cache(maxsize=65_536)  # asked for each of 20 contacts a reply, at both ends
 def may_tell(ip: str, other_ip: str) -> bool:
     """Whether the address `ip` may be listed to, or accepted from, the end at `other_ip`."""
     scope, other = scope_of(ip), scope_of(other_ip)

@@ -225,7 +225,8 @@ class Lookup:
             for candidate in named:
                 if candidate.state in {UNNAMED, DROPPED}:
                     self._move(candidate, "named", now)
-                    insort(self._order, candidate, key=_rank_of)
+                    self._order.append(candidate)
+            self._order.sort(key=_rank_of)  # two sorted runs: merging them is cheaper than twenty insertions
 
     def _name_rest(self, now: float, n: int | None = None) -> None:
         """Takes note of the next `n` seeds, or of all that are left."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Protocol
 
 from p2pnb import address, spec
@@ -23,8 +22,6 @@ from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import Bag, BagAdd, Iam, NamespaceSet, Nearest, Peers, Reply, Request, Set, Stored, Value, Version, Welcome
 
 MOST_REFUSED = 1_000  # publishers whose refusals are counted one by one; those of further ones count together, under None
-
-_may_tell = lru_cache(maxsize=65_536)(address.may_tell)  # asked for each of 20 contacts a reply
 
 
 class Table(Protocol):
@@ -112,4 +109,4 @@ def _tellable(contacts: list[Contact], uid: int | None, ip: str, port: int) -> l
         others = [each for each in contacts if each.uid != uid]
     if address.scope_of(ip) == address.LOOPBACK:  # may be told everything
         return others
-    return [each for each in others if _may_tell(each.ip, ip)]
+    return [each for each in others if address.may_tell(each.ip, ip)]

@@ -53,7 +53,7 @@ class Accounts(asyncio.Protocol):
         self.queued = 0  # bytes received that the peer has not taken
         self.requests_in = self.requests_out = self.bytes_in = self.bytes_out = 0  # ever, for the records
         self._unanswered = 0  # requests received
-        self._asked: list[int] = []  # sizes of requests sent, until their replies come
+        self._asked: tuple[int, ...] = ()  # sizes of requests sent, until their replies come
         self._written = 0  # bytes given to the transport, ever
         self._mark = -1  # while bytes wait to be taken: how many must be gone at the next check; else -1
         self._mark_at = 0.0
@@ -107,7 +107,7 @@ class Accounts(asyncio.Protocol):
         self.bytes_out += size
         if request:
             self.requests_out += 1
-            self._asked.append(size)
+            self._asked += (size,)
         elif self._unanswered:
             self._unanswered -= 1
 
@@ -129,7 +129,7 @@ class Accounts(asyncio.Protocol):
             return "unanswered requests" if self._unanswered > spec.MAX_UNANSWERED else ""
         if not self._asked:
             return "unasked reply"
-        del self._asked[0]
+        self._asked = self._asked[1:]
         if self._room:
             self._wake()
         return ""

@@ -136,7 +136,6 @@ class Link(Accounts):
         self._count_sent(size, request)
         if self.frozen:
             return
-        self._endpoint.touch(self)
         if self._overflows(size):
             self.fail("outgoing queue")
             raise PeerUnreachable(f"{self.ip}:{self.port} does not read what it is sent", "lost")

@@ -10,7 +10,6 @@ most: when one more comes, the oldest of them is reset. So a flood of silent con
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from itertools import islice
 from typing import Protocol
 
@@ -34,7 +33,7 @@ class Places:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._known: OrderedDict[Holder, None] = OrderedDict()  # in the order of their last use
+        self._known: dict[Holder, None] = {}  # in the order of their last use; an OrderedDict is twice as large
         self._strangers: dict[Holder, None] = {}  # in the order in which they came
 
     def __len__(self) -> int:
@@ -60,7 +59,8 @@ class Places:
     def use(self, link: Holder) -> None:
         """A message came or went."""
         if link in self._known:
-            self._known.move_to_end(link)
+            del self._known[link]
+            self._known[link] = None
 
     def leave(self, link: Holder) -> None:
         """The link's connection is gone."""
@@ -76,7 +76,7 @@ class Places:
                 link.finish("evicted")
                 return True
         for link in oldest:  # they are all at work: others are looked at next time
-            self._known.move_to_end(link)
+            self.use(link)
         return self._reset_stranger()
 
     def _reset_stranger(self) -> bool:

@@ -25,7 +25,7 @@ from p2pnb.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from p2pnb.secret import Secret
 from p2pnb.spec import MAX_HANDSHAKE_MESSAGE, MAX_RECORD, MIN_RECORD, PROLOGUE
 from p2pnb.uid import short
-from p2pnb.wire.framing import Deframer, frame
+from p2pnb.wire.framing import Deframer, frame, only_frame
 from p2pnb.wire.messages import Hello, hello_datum, parse_hello
 from p2pnb.wire.noise import KEY, Cipher, Handshake, HandshakeError, KeyPair, StaticKey, uid_of
 from p2pnb.wire.sexp import dumps, loads
@@ -84,9 +84,9 @@ class NoiseChannel(Secret):
         self._hello = _written_hello(static.uid, listen_port)
         self._sealing: Cipher | None = None
         self._opening: Cipher | None = None
-        self._buffer = bytearray()  # an unfinished handshake message or record, with its length
+        self._buffer: bytes | bytearray = b""  # an unfinished handshake message or record, with its length
         self._needed = LENGTH  # how many bytes the buffer must hold before there is anything to do
-        self._deframer = Deframer()
+        self._deframer: Deframer | None = None  # while a frame is not complete
 
     def __repr__(self) -> str:
         return f"<NoiseChannel {'with ' + short(self.uid) if self.uid is not None else 'not established'}>"
@@ -99,7 +99,7 @@ class NoiseChannel(Secret):
     @property
     def held(self) -> int:
         """Bytes that arrived and wait for the rest of their record or message."""
-        return len(self._buffer) + self._deframer.held
+        return len(self._buffer) + (self._deframer.held if self._deframer is not None else 0)
 
     def start(self) -> bytes:
         """The first handshake message, once, for the end that dialled; else nothing."""
@@ -117,7 +117,7 @@ class NoiseChannel(Secret):
             return self._take(data)
         except ProtocolError:
             self._handshake = self._sealing = self._opening = None
-            self._buffer.clear()
+            self._buffer = b""
             self.established = False
             raise
 
@@ -139,20 +139,20 @@ class NoiseChannel(Secret):
         """The stream has ended. Raises `ProtocolError` when it ended inside a handshake, record or message."""
         if not self.established:
             raise HandshakeError("the connection ended before the handshake did", "closed")
-        if self._buffer or self._deframer.partial:
+        if self._buffer or self._deframer is not None:
             raise RemoteProtocolError("the connection ended inside a message")
 
     def _take(self, data: bytes) -> tuple[bytes, list[bytes]]:
         if self._opening is None and self._handshake is None:
             raise RemoteProtocolError("this channel has ended")
-        buffer = self._buffer
-        if buffer:
-            buffer += data
-            if len(buffer) < self._needed:
+        if self._buffer:
+            if not isinstance(self._buffer, bytearray):
+                self._buffer = bytearray(self._buffer)
+            self._buffer += data
+            if len(self._buffer) < self._needed:
                 return b"", []
-            data = bytes(buffer)
-            buffer.clear()
-        reply, texts = b"", []
+            data, self._buffer = bytes(self._buffer), b""
+        reply, texts = b"", list[bytes]()
         position, end, self._needed = 0, len(data), LENGTH
         while end - position >= LENGTH:
             size = (data[position] << 8) | data[position + 1]
@@ -168,10 +168,23 @@ class NoiseChannel(Secret):
             if opening is None:
                 reply += self._shake(message)
             else:
-                texts += self._deframer.feed(opening.open(message))
+                self._unframe(opening.open(message), texts)
         if position < end:
-            buffer += data[position:]
+            self._buffer = data[position:]
         return reply, texts
+
+    def _unframe(self, plaintext: bytes, texts: list[bytes]) -> None:
+        """Adds the texts that `plaintext` completes. Most records are one whole frame."""
+        deframer = self._deframer
+        if deframer is None:
+            text = only_frame(plaintext)
+            if text is not None:
+                texts.append(text)
+                return
+            deframer = self._deframer = Deframer()
+        texts += deframer.feed(plaintext)
+        if not deframer.partial:
+            self._deframer = None
 
     def _check(self, size: int) -> None:
         """Refuses a length that nothing honest has, before anything is kept for it. No length is above `MAX_RECORD`."""

@@ -22,6 +22,14 @@ def frame(text: bytes) -> bytes:
     return size.to_bytes(SIZE_PREFIX, "big") + text
 
 
+def only_frame(data: bytes) -> bytes | None:
+    """The text of the one frame that `data` is, from its first byte to its last; None where it is anything else."""
+    size = len(data) - SIZE_PREFIX
+    if 1 <= size <= MAX_MESSAGE and int.from_bytes(data[:SIZE_PREFIX], "big") == size:
+        return data[SIZE_PREFIX:]
+    return None
+
+
 class Deframer:
     """Cuts a stream of bytes into the texts of its frames.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from p2pnb import spec
@@ -201,7 +202,15 @@ def _contact(datum: Any) -> Contact:
         datum = [datum.car, datum.cdr]
     if not isinstance(datum, list) or not 2 <= len(datum) <= 3:
         raise ProtocolError("a contact is (ip port uid)")
-    return contact(_text(datum[0]), _PORT(datum[1]), _UID(datum[2]) if len(datum) == 3 else None)
+    try:
+        return _checked_contact(*datum)
+    except TypeError:  # lists cannot be remembered, and are no addresses either
+        raise ProtocolError("a contact is (ip port uid)") from None
+
+
+@lru_cache(maxsize=32_768, typed=True)  # a reply names twenty, and most of them were named before
+def _checked_contact(ip: Any, port: Any, uid: Any = None) -> Contact:
+    return contact(_text(ip), _PORT(port), None if uid is None else _UID(uid))
 
 
 def _entry(datum: Any) -> BagEntry:
