@@ -122,7 +122,8 @@ class Cluster(Breaking, Shown):
             await each._close()
         self._home.acquire(self, self._close)
         try:
-            await self._network.grow(n, bootstrap, step)
+            with self._home.building():
+                await self._network.grow(n, bootstrap, step)
         except BaseException:
             await self._close()
             raise

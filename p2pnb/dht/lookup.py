@@ -30,23 +30,19 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Callable, Iterable
 from itertools import islice
-from operator import attrgetter
 
-from p2pnb import address, spec
-from p2pnb.dht.candidate import ANSWERED, DROPPED, IN_FLIGHT, MOOT, SLOW, UNNAMED, UNTRIED, Candidate, Event, Referrer, at_address
+from p2pnb import spec
+from p2pnb.dht.candidate import ANSWERED, IN_FLIGHT, MOOT, SLOW, UNTRIED, Candidate, Referrer
+from p2pnb.dht.dials import Dials
+from p2pnb.dht.shortlist import Shortlist, rank_of
 from p2pnb.errors import LocalProtocolError
-from p2pnb.uid import BITS
 from p2pnb.wire.contact import Contact
 from p2pnb.wire.contact import contact as contact_of
 
-_rank_of = attrgetter("rank")
-_FARTHEST = 1 << BITS
 
-
-class Lookup:
+class Lookup(Shortlist):
     """Looks for the `want` peers nearest to `target` on behalf of the peer `own`, starting from `seeds`, whose uids are proven.
 
-    Of the seeds the `want` nearest are considered first, the others from the first reply or failure on: many a record comes with it.
     `alpha`: how many are asked at a time. `patience`: seconds. `is_linked` says whether a link to a uid is open, so that asking it
     takes no dial; `prefer_linked`: of the `want` nearest, those that take no dial are asked first, for any of them may have what is
     looked for. `own_address` is never dialled.
@@ -70,30 +66,20 @@ class Lookup:
     ) -> None:
         if want < 1 or alpha < 1:
             raise ValueError(f"a lookup wants at least 1 peer and asks at least 1 at a time, not want={want}, alpha={alpha}")
-        self.target = target
-        self.own = own
-        self.want = want
+        super().__init__(target, own, want, own_address)
         self.alpha = alpha
         self.patience = patience
         self.finished = False
         self.rpcs = 0
-        self.dials = 0
+        self._dials = Dials()
         self.failures = 0
-        self.events: list[Event] = []
         self._is_linked = is_linked
         self._prefer_linked = prefer_linked
-        self._own_address = own_address
-        self._by_uid: dict[int, Candidate] = {}  # one of those that a uid is said to have addresses of
-        self._by_address: dict[tuple[str, int], Candidate] = {}  # whose uid was not known when it was named
-        self._order: list[Candidate] = []  # untried, in flight, slow and answered ones, nearest first
         self._flying: list[Candidate] = []  # in flight, the one asked first in front
         self._slow = 0
         self._found: Candidate | None = None
-        self._dials_by_host: dict[str, int] = {}
-        self._table = Referrer(None)  # who named the seeds
-        self._rest = sorted(seeds, key=lambda seed: (seed.uid or 0) ^ target)  # seeds not considered yet
-        self._name_rest(now, max(want, alpha))
-        self._settle()
+        self._name_nearest(list(seeds), self._table, None, now)
+        self._settle(now)
 
     # --- what to do -----------------------------------------------------------------------------------------------------
 
@@ -115,10 +101,8 @@ class Lookup:
                 self.rpcs += 1
                 return candidate.contact
             self._drop(candidate, now)
-        if self._rest:
             self._name_rest(now)
-            return self.next(now)
-        self._settle()
+        self._settle(now)
         return None
 
     def wake(self, now: float) -> float | None:
@@ -134,10 +118,9 @@ class Lookup:
         if self.finished:
             return
         candidate = self._asked(contact)
-        self._name_rest(now)
         if self._answer(candidate, "replied", now):
-            self._name(islice(hints, spec.MAX_CONTACTS), Referrer(candidate.contact.uid), candidate, now)
-            self._settle()
+            self._name_nearest(list(islice(hints, spec.MAX_CONTACTS)), Referrer(candidate.contact.uid), candidate, now)
+            self._settle(now)
 
     def found(self, contact: Contact, now: float) -> None:
         """`contact` answered with what was looked for, and it was verified: the lookup ends."""
@@ -152,7 +135,6 @@ class Lookup:
         if self.finished:
             return
         candidate = self._asked(contact)
-        self._name_rest(now)
         before = self._move(candidate, "refuted" if dialled else "failed", now)
         if before == MOOT:
             return
@@ -162,7 +144,7 @@ class Lookup:
         if dialled:
             for referrer in candidate.referrers:
                 self._charge(referrer, now)
-        self._settle()
+        self._settle(now)
 
     def connected(self, contact: Contact, uid: int, now: float) -> bool:
         """`contact`, named without a uid, turned out to be `uid`. Returns whether it is still to be asked."""
@@ -177,7 +159,7 @@ class Lookup:
         rivals = [] if known is None else list(known.all_of_its_uid)
         if uid == self.own or any(rival.state in {IN_FLIGHT, SLOW, ANSWERED} for rival in rivals):
             self._outdo(candidate, now)
-            self._settle()
+            self._settle(now)
             return False
         for rival in rivals:
             if rival.state == UNTRIED and rival.contact.address == contact.address:
@@ -188,7 +170,7 @@ class Lookup:
         for each in (candidate, *rivals) if rivals else ():
             each.rivals = (candidate, *rivals)
         candidate.rank = (uid ^ self.target) << 1
-        insort(self._order, candidate, key=_rank_of)
+        insort(self._order, candidate, key=rank_of)
         return True
 
     # --- the result -----------------------------------------------------------------------------------------------------
@@ -203,71 +185,15 @@ class Lookup:
         return list(islice((each.contact for each in self._order if each.state == ANSWERED and each.contact.uid is not None), n))
 
     @property
+    def dials(self) -> int:
+        """How many of those asked took a dial."""
+        return self._dials.count
+
+    @property
     def hops(self) -> int:
         """How many steps led to what was found, or else to the nearest that answered: 1 for a seed; 0 if nobody answered."""
         first = self._found or next((each for each in self._order if each.state == ANSWERED), None)
         return 0 if first is None else first.hop
-
-    # --- naming ---------------------------------------------------------------------------------------------------------
-
-    def _name(self, hints: Iterable[Contact], referrer: Referrer, source: Candidate | None, now: float) -> None:
-        """Takes note of `hints`, all named by `referrer`: `source` in its reply, or our own table where that is None."""
-        by_uid = self._by_uid
-        named: list[Candidate] = []
-        for hint in hints:
-            candidate = by_uid.get(hint.uid) if hint.uid is not None else None
-            if candidate is None or candidate.contact is not hint or candidate.rivals or candidate.state == DROPPED:
-                candidate = self._candidate(hint, source)
-            if candidate is not None:
-                named.append(candidate)
-                referrer.refer(candidate)
-        if referrer.is_believed(self._table):
-            for candidate in named:
-                if candidate.state in {UNNAMED, DROPPED}:
-                    self._move(candidate, "named", now)
-                    self._order.append(candidate)
-            self._order.sort(key=_rank_of)  # two sorted runs: merging them is cheaper than twenty insertions
-
-    def _name_rest(self, now: float, n: int | None = None) -> None:
-        """Takes note of the next `n` seeds, or of all that are left."""
-        if self._rest:
-            seeds, self._rest = self._rest[:n], [] if n is None else self._rest[n:]
-            self._name(seeds, self._table, None, now)
-
-    def _candidate(self, hint: Contact, source: Candidate | None) -> Candidate | None:
-        """The candidate that `hint` names, old or new; None if it is of no use."""
-        known = self._by_address.get(hint.address) if hint.uid is None else self._by_uid.get(hint.uid)
-        if known is not None:
-            candidate = at_address(known.all_of_its_uid, hint)
-            if candidate is not None and candidate.state != DROPPED:
-                return candidate
-            if any(rival.state == ANSWERED for rival in known.all_of_its_uid):
-                return None
-            if candidate is not None:
-                return candidate
-        return self._enter(hint, known, source) if self._is_acceptable(hint, source) else None
-
-    def _is_acceptable(self, hint: Contact, source: Candidate | None) -> bool:
-        if hint.uid == self.own or hint.address == self._own_address:
-            return False
-        if source is None:
-            return True
-        return address.is_dialable(hint.ip, hint.port) and address.may_tell(hint.ip, source.contact.ip)
-
-    def _enter(self, hint: Contact, known: Candidate | None, source: Candidate | None) -> Candidate:
-        """A new candidate; `known` is one of the same uid at another address."""
-        near = _FARTHEST << 1 if source is None else source.rank  # without a uid it is assumed to be as near as whoever named it
-        rank = near | 1 if hint.uid is None else (hint.uid ^ self.target) << 1
-        candidate = Candidate(hint, rank, hop=1 if source is None else source.hop + 1)
-        if known is not None:
-            rivals = (*known.all_of_its_uid, candidate)
-            for each in rivals:
-                each.rivals = rivals
-        elif hint.uid is not None:
-            self._by_uid[hint.uid] = candidate
-        else:
-            self._by_address[hint.address] = candidate
-        return candidate
 
     def _charge(self, referrer: Referrer, now: float) -> None:
         """Charges `referrer` with a refuted hint; once it is not believed any more, drops what nobody else has named."""
@@ -305,36 +231,26 @@ class Lookup:
                 break
         if best is None or not best.doubtful:
             return best
-        margin = 2.0 - self.dials / spec.MAX_DIALS  # the fewer dials are left, the choosier
+        margin = 2.0 - self._dials.count / spec.MAX_DIALS  # the fewer dials are left, the choosier
         trusted = margin * best.trust
         return next((each for each in order if each.state == UNTRIED and not each.waits and each.trust > trusted), best)
 
     def _may_ask(self, contact: Contact) -> bool:
         """Whether asking `contact` is within the limits on dials; if it takes one, it is counted."""
-        if contact.uid is not None and self._is_linked(contact.uid):
-            return True
-        if self.dials >= spec.MAX_DIALS:
-            return False
-        if address.scope_of(contact.ip) == address.GLOBAL:
-            host = address.host_of(contact.ip)
-            if self._dials_by_host.get(host, 0) >= spec.MAX_DIALS_AN_IP:
-                return False
-            self._dials_by_host[host] = self._dials_by_host.get(host, 0) + 1
-        self.dials += 1
-        return True
+        return (contact.uid is not None and self._is_linked(contact.uid)) or self._dials.take(contact.ip)
 
     def _lose_patience(self, now: float) -> None:
         while self._flying and not self.finished and now >= self._flying[0].asked_at + self.patience:
-            self._name_rest(now)
             candidate = self._flying.pop(0)
             self._move(candidate, "slow", now)
             self._slow += 1
             for referrer in candidate.referrers:
                 referrer.late += 1
-            self._settle()
+            self._settle(now)
 
-    def _settle(self) -> None:
+    def _settle(self, now: float) -> None:
         """Finds out whether this is the end: of those that are neither failed nor slow, the `want` nearest have answered."""
+        self._name_rest(now)
         places = self.want
         for candidate in self._order:
             if candidate.state == SLOW:
@@ -344,24 +260,13 @@ class Lookup:
             places -= 1
             if not places:
                 break
+        if self._rest and places:
+            self._smooth = False
+            self._settle(now)
+            return
         self.finished = places < self.want or not self._slow
 
     # --- moving ---------------------------------------------------------------------------------------------------------
-
-    def _asked(self, contact: Contact) -> Candidate:
-        known = self._by_uid.get(contact.uid) if contact.uid is not None else None
-        if known is None:
-            known = self._by_address.get(contact.address)
-        candidate = None if known is None else at_address(known.all_of_its_uid, contact)
-        if candidate is None:
-            raise LocalProtocolError(f"{contact} was never named: it cannot have been asked")
-        return candidate
-
-    def _move(self, candidate: Candidate, event: str, now: float) -> str:
-        """Takes `candidate` through the table, and returns the state it was in."""
-        before, candidate.state = candidate.state, candidate.after(event)
-        self.events.append(Event(now, event, candidate.contact, candidate.referrers[0].uid, candidate.hop))
-        return before
 
     def _answer(self, candidate: Candidate, event: str, now: float) -> bool:
         """Notes that `candidate` answered, and frees what waited for it. Returns whether anybody still cares."""

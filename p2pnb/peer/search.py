@@ -309,7 +309,7 @@ class Patience:
     """
 
     LEAST, MOST, FIRST = 0.3, 2.5, 1.0
-    LEAST_STAGGER, FIRST_STAGGER = 0.02, 0.05
+    LEAST_STAGGER, FIRST_STAGGER = 0.05, 0.05
 
     def __init__(self) -> None:
         self._mean: float | None = None
