@@ -61,7 +61,7 @@ class Key(bytes):
 def key_of(data: Any) -> Key:
     """The key under which `data` is stored: its SHA-256 (the draft, `peer-set`).
 
-    Example: `topic = key_of(b"cats")`.
+    Raises `TypeError` for what is not bytes. Example: `topic = key_of(b"cats")`.
     """
     if not isinstance(data, (bytes, bytearray, memoryview)):
         hint = f": write key_of({data!r}.encode())" if isinstance(data, str) else ""

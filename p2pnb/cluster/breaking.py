@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from p2pnb.brief import brief
 from p2pnb.cluster.call import Call
 from p2pnb.cluster.churn import Churn, Recorded, Sessions, Weibull
 from p2pnb.cluster.faults import Fault
@@ -80,13 +81,13 @@ class Breaking(Tables):
     def _with_members(self, fault: Any) -> Fault:
         """The fault with members in the place of nodes."""
         if not isinstance(fault, Fault):
-            raise TypeError(f"cluster.faults takes faults, such as Latency(0.05) or Loss(0.1), not {fault!r}")
+            raise brief(TypeError(f"cluster.faults takes faults, such as Latency(0.05) or Loss(0.1), not {fault!r}"))
         changed: dict[str, Any] = {}
         for each in ("nodes", "others"):
             whom = getattr(fault, each, None)
             if isinstance(whom, (int, float)) and not isinstance(whom, bool):
                 if not 0 <= whom <= 1:
-                    raise ValueError(f"{fault.name} of {whom!r} nodes? One node is cluster[{whom}], a share is a number of 0 to 1")
+                    raise brief(ValueError(f"{fault.name} of {whom!r} nodes? One node is cluster[{whom}], a share is a number of 0 to 1"))
             elif whom is not None:
                 nodes = whom if isinstance(whom, (list, tuple)) else [whom]
                 changed[each] = tuple(self._member(node, fault.name) for node in nodes)
@@ -95,22 +96,22 @@ class Breaking(Tables):
     def _chosen(self, nodes: tuple[Node, ...], fraction: float | None, verb: str) -> Callable[[], list[Member]]:
         if fraction is not None:
             if nodes:
-                raise ValueError(f"{verb} takes nodes or a fraction, not both")
+                raise brief(ValueError(f"{verb} takes nodes or a fraction, not both"))
             if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
-                raise ValueError(f"a fraction is a number of 0 to 1, not {fraction!r}")
+                raise brief(ValueError(f"a fraction is a number of 0 to 1, not {fraction!r}"))
             return lambda: self._network.choose(fraction)
         if not nodes:
-            raise ValueError(f"{verb} whom? cluster.{verb}(cluster[3]), or cluster.{verb}(fraction=0.5)")
+            raise brief(ValueError(f"{verb} whom? cluster.{verb}(cluster[3]), or cluster.{verb}(fraction=0.5)"))
         members = [self._member(node, verb) for node in nodes]
         return lambda: members
 
     def _member(self, node: Any, verb: str) -> Member:
         if isinstance(node, list):
-            raise TypeError(f"{verb} takes nodes, not a list: write cluster.{verb}(*nodes)")
+            raise brief(TypeError(f"{verb} takes nodes, not a list: write cluster.{verb}(*nodes)"))
         if not isinstance(node, Node):
             hint = f"cluster.{verb}(cluster[{node}])" if isinstance(node, int) else f"cluster.{verb}(cluster[3])"
             fraction = "" if verb == "restart" else f", or cluster.{verb}(fraction=0.5)"
-            raise TypeError(f"{verb} takes nodes, not {node!r}: write {hint}{fraction}")
+            raise brief(TypeError(f"{verb} takes nodes, not {node!r}: write {hint}{fraction}"))
         if self._nodes.get(node._member) is not node:
-            raise ValueError(f"{node!r} belongs to another cluster")
+            raise brief(ValueError(f"{node!r} belongs to another cluster"))
         return node._member

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from p2pnb import spec
+from p2pnb.brief import brief
 from p2pnb.cluster import cells, lan, progress
 from p2pnb.cluster.breaking import Breaking
 from p2pnb.cluster.call import Call
@@ -148,23 +149,23 @@ class Cluster(Breaking, Shown):
             uid = as_key(which, "a uid").int
             position = self._network.position_of(uid)
             if position is None:
-                raise KeyError(f"no node of this cluster has the uid {short(uid)}")
+                raise brief(KeyError(f"no node of this cluster has the uid {short(uid)}"))
             return self._node(members[position])
         try:
             return self._node(members[operator.index(which)])
         except TypeError:
-            raise TypeError(f"a node is named by its position, its uid or the beginning of it, not {type(which).__name__}") from None
+            raise brief(TypeError(f"a node is named by its position, its uid or the beginning of it, not {type(which).__name__}")) from None
         except IndexError:
-            raise IndexError(f"there is no node {which}: this cluster's are 0 to {len(members) - 1}") from None
+            raise brief(IndexError(f"there is no node {which}: this cluster's are 0 to {len(members) - 1}")) from None
 
     def _by_prefix(self, prefix: str) -> Member:
         found = [member for member in self._network.members if prefix and str(member.uid).startswith(prefix.lower())]
         if len(found) == 1:
             return found[0]
         if not found:
-            raise KeyError(f"no uid of this cluster begins with {prefix!r}")
+            raise brief(KeyError(f"no uid of this cluster begins with {prefix!r}"))
         named = ", ".join(f"{member.position} ({str(member.uid)[: len(prefix) + 4]}…)" for member in found[:5])
-        raise KeyError(f"{prefix!r} is ambiguous, {len(found)} uids begin with it: nodes {named}; give more digits")
+        raise brief(KeyError(f"{prefix!r} is ambiguous, {len(found)} uids begin with it: nodes {named}; give more digits"))
 
     def holders(self, key: bytes | str) -> Nodes:
         """The living nodes that hold a record at `key`, nearest first: a value, a bag, or an entry at its `namespace.key(name)`.
@@ -257,7 +258,7 @@ class Cluster(Breaking, Shown):
         from p2pnb.cluster.maps import map_of  # noqa: PLC0415 (loads ipywidgets)
 
         if isinstance(pace, bool) or not isinstance(pace, (int, float)) or not 0 <= pace <= 60:
-            raise ValueError(f"pace is a number of seconds of 0 to 60, not {pace!r}")
+            raise brief(ValueError(f"pace is a number of seconds of 0 to 60, not {pace!r}"))
         return map_of(self, None if key is None else as_key(key), float(pace))
 
     # --- living and ending --------------------------------------------------------------------------------------------------

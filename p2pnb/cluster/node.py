@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from p2pnb.brief import brief
 from p2pnb.cluster.call import Call
 from p2pnb.cluster.member import Member
 from p2pnb.cluster.results import BagResult, Lookup
@@ -284,7 +285,7 @@ class Namespace:
 
     def __init__(self, node: Node, author: Author) -> None:
         if not isinstance(author, Author):
-            raise TypeError(f"a namespace belongs to an Author: node.namespace(Author.create()), not {type(author).__name__}")
+            raise brief(TypeError(f"a namespace belongs to an Author: node.namespace(Author.create()), not {type(author).__name__}"))
         self.node = node
         self.author = author
 

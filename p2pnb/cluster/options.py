@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from p2pnb import spec
+from p2pnb.brief import brief
 from p2pnb.cluster.member import Settings
 from p2pnb.dht.policies import Policies
 
@@ -17,9 +18,9 @@ VIRTUAL_LATENCY = 0.05  # seconds, one way: about that between two homes on one 
 
 def check_count(n: Any) -> None:
     if isinstance(n, bool) or not isinstance(n, int):
-        raise TypeError(f"a number of nodes is an integer, not {n!r}")
+        raise brief(TypeError(f"a number of nodes is an integer, not {n!r}"))
     if n < 1:
-        raise ValueError(f"a cluster has 1 node or more, not {n}")
+        raise brief(ValueError(f"a cluster has 1 node or more, not {n}"))
 
 
 def as_ports(ports: Any) -> tuple[int, ...] | None:
@@ -27,11 +28,11 @@ def as_ports(ports: Any) -> tuple[int, ...] | None:
     if ports is None:
         return None
     if isinstance(ports, int):
-        raise TypeError(f"ports are several, one a node: ports=range({ports}, {ports + 20}), or ports=[{ports}] for one node")
+        raise brief(TypeError(f"ports are several, one a node: ports=range({ports}, {ports + 20}), or ports=[{ports}] for one node"))
     found = tuple(ports)
     for port in found:
         if type(port) is not int or not 0 < port < 65_536:
-            raise ValueError(f"a port is an integer of 1 to 65535, not {port!r}")
+            raise brief(ValueError(f"a port is an integer of 1 to 65535, not {port!r}"))
     return found
 
 
@@ -40,7 +41,7 @@ def as_addresses(addresses: Any) -> tuple[tuple[str, int], ...]:
     found = tuple(addresses)
     for address in found:
         if not isinstance(address, (tuple, list)) or len(address) != 2:
-            raise TypeError(f'bootstrap is a list of addresses, such as [("192.168.1.5", 9000)], not {addresses!r}')
+            raise brief(TypeError(f'bootstrap is a list of addresses, such as [("192.168.1.5", 9000)], not {addresses!r}'))
     return tuple((ip, port) for ip, port in found)
 
 
@@ -58,9 +59,9 @@ def as_store(path: Any) -> Path | None:
     if path is None:
         return None
     if not isinstance(path, (str, os.PathLike)) or not str(path):
-        raise TypeError(f'a store is a directory, such as store="my-network", not {path!r}')
+        raise brief(TypeError(f'a store is a directory, such as store="my-network", not {path!r}'))
     if sys.platform == "emscripten":
-        raise ValueError("there is no disk in the browser: leave out store")
+        raise brief(ValueError("there is no disk in the browser: leave out store"))
     return Path(path)
 
 
@@ -68,36 +69,36 @@ def check(n: Any, network: Any, settings: Settings, seed: Any, latency: Any, los
     """Raises at once for what would only fail later, on another thread."""
     check_count(n)
     if network not in NETWORKS:
-        raise ValueError(f'network is "tcp", "memory" or "virtual", not {network!r}')
+        raise brief(ValueError(f'network is "tcp", "memory" or "virtual", not {network!r}'))
     for what, number, least, most in (
         ("replication", settings.replication, spec.MIN_REPLICATION, spec.MAX_REPLICATION),
         ("k", settings.k, spec.MIN_K, spec.K),
         ("alpha", settings.alpha, 1, spec.MAX_CONTACTS),
     ):
         if type(number) is not int or not least <= number <= most:
-            raise ValueError(f"{what} is an integer of {least} to {most}, not {number!r}")
+            raise brief(ValueError(f"{what} is an integer of {least} to {most}, not {number!r}"))
     if settings.ports is not None and len(settings.ports) < n:
-        raise ValueError(f"{n} nodes need {n} ports, and `ports` has {len(settings.ports)}: give a longer range, or leave it out")
+        raise brief(ValueError(f"{n} nodes need {n} ports, and `ports` has {len(settings.ports)}: give a longer range, or leave it out"))
     if not isinstance(settings.name, str):
-        raise TypeError(f"the name of a network is text, not {settings.name!r}")
+        raise brief(TypeError(f"the name of a network is text, not {settings.name!r}"))
     if seed is not None and not settings.host.startswith("127.") and settings.host != "::1":
-        raise ValueError("seed makes keys that anybody can compute, so it is for loopback only: leave out seed or host")
+        raise brief(ValueError("seed makes keys that anybody can compute, so it is for loopback only: leave out seed or host"))
     if network == "tcp" and (latency != 0.0 or loss != 0.0):
-        raise ValueError('latency and loss go with network="memory" or "virtual": real sockets have their own')
+        raise brief(ValueError('latency and loss go with network="memory" or "virtual": real sockets have their own'))
     if network == "tcp" and not settings.encryption:
-        raise ValueError('sockets are always encrypted: encryption=False goes with network="memory" or "virtual"')
+        raise brief(ValueError('sockets are always encrypted: encryption=False goes with network="memory" or "virtual"'))
     if not callable(latency) and not (isinstance(latency, (int, float)) and latency >= 0):
-        raise ValueError(f"latency is a number of seconds, or a function of a random.Random, not {latency!r}")
+        raise brief(ValueError(f"latency is a number of seconds, or a function of a random.Random, not {latency!r}"))
     if not isinstance(loss, (int, float)) or not 0 <= loss <= 1:
-        raise ValueError(f"loss is a share of 0 to 1, not {loss!r}")
+        raise brief(ValueError(f"loss is a share of 0 to 1, not {loss!r}"))
 
 
 def check_seconds(seconds: Any, network: str) -> float:
     """How far to advance a cluster on `network`."""
     if network != "virtual":
-        raise ValueError(f'only network="virtual" can be advanced: on "{network}" time passes by itself, await asyncio.sleep(…)')
+        raise brief(ValueError(f'only network="virtual" can be advanced: on "{network}" time passes by itself, await asyncio.sleep(…)'))
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        raise TypeError(f"advance takes a number of seconds, not {seconds!r}")
+        raise brief(TypeError(f"advance takes a number of seconds, not {seconds!r}"))
     if not 0 <= seconds < float("inf"):
-        raise ValueError(f"time goes forward: advance takes 0 seconds or more, not {seconds!r}")
+        raise brief(ValueError(f"time goes forward: advance takes 0 seconds or more, not {seconds!r}"))
     return float(seconds)

@@ -14,6 +14,7 @@ import signal
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
+from p2pnb.brief import brief
 from p2pnb.cluster import background as home
 from p2pnb.cluster import interrupt
 from p2pnb.cluster.call import Call
@@ -31,12 +32,12 @@ def run(awaitable: Awaitable[T]) -> T:
     """
     __tracebackhide__ = True  # IPython shows what failed, not the waiting
     if not inspect.isawaitable(awaitable):
-        raise TypeError(_not_awaitable(awaitable))
+        raise brief(TypeError(_not_awaitable(awaitable)))
     if not home.THREADS:
         return _run_in_browser(awaitable)
     if home.on_background():
         _discard(awaitable)
-        raise RuntimeError("run() blocks, and this is the cluster's own thread, which would wait for itself: write `await` instead")
+        raise brief(RuntimeError("run() blocks, and this is the cluster's own thread, which would wait for itself: write `await` instead"))
     if isinstance(awaitable, Call):
         result: T = awaitable.wait()
         return result
@@ -57,7 +58,7 @@ def _run_nested(loop: asyncio.AbstractEventLoop, awaitable: Awaitable[T]) -> T:
     if not isinstance(loop, asyncio.BaseEventLoop):  # nest_asyncio would find out only after it had patched asyncio itself
         _discard(awaitable)
         kind = type(loop).__module__
-        raise RuntimeError(f"run() cannot nest inside a {kind} loop: write `await`, or run() only calls of a cluster")
+        raise brief(RuntimeError(f"run() cannot nest inside a {kind} loop: write `await`, or run() only calls of a cluster"))
     import nest_asyncio  # noqa: PLC0415 (needed here only)
 
     nest_asyncio.apply(loop)
@@ -87,7 +88,7 @@ def _run_in_browser(awaitable: Awaitable[T]) -> T:
     ffi = importlib.import_module("pyodide.ffi")
     if not ffi.can_run_sync():
         _discard(awaitable)
-        raise RuntimeError("run() cannot block in this browser: write `await` instead")
+        raise brief(RuntimeError("run() cannot block in this browser: write `await` instead"))
     answer: T = ffi.run_sync(_finish(awaitable))
     return answer
 

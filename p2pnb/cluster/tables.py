@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from p2pnb import spec
+from p2pnb.brief import brief
 from p2pnb.cluster.base import Base
 from p2pnb.cluster.member import Member
 from p2pnb.cluster.node import Node
@@ -116,7 +117,7 @@ class Tables(Base):
         if by == "peer":
             return frames.dealings(self._on_thread(self._dealings))
         if by != "verb":
-            raise ValueError(f'traffic is by "verb" or by "peer", not {by!r}')
+            raise brief(ValueError(f'traffic is by "verb" or by "peer", not {by!r}'))
         return frames.traffic(self._on_thread(self._network.log.rows))
 
     def events(self) -> Frame:

@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from p2pnb.brief import brief
 from p2pnb.peer.report import Event, Report
 from p2pnb.views import cards, frames, pictures
 from p2pnb.views.frames import Frame
@@ -55,7 +56,7 @@ class EventLog:
     def digest(self) -> str:
         """The hash of all requests until now: when, who, whom, what, the outcome, the bytes each way and the time it took."""
         if self._hash is None:
-            raise ValueError('only a cluster on network="virtual" does the same every time')
+            raise brief(ValueError('only a cluster on network="virtual" does the same every time'))
         begun, named = self.began, self._position_of
         lines = [
             f"{time - begun!r} {named(node)} {peer if named(peer) is None else named(peer)} {verb} {outcome} {out} {back} {rtt!r}"
@@ -149,7 +150,7 @@ class Watch:
         The first `most` requests are drawn. Raises `RuntimeError` where there is no cluster. Example: `watch.sequence()`.
         """
         if self._show is None:
-            raise RuntimeError("this watch was not made by a cluster: with cluster.watch() as watch: …")
+            raise brief(RuntimeError("this watch was not made by a cluster: with cluster.watch() as watch: …"))
         return self._show(self, most)
 
     def __len__(self) -> int:

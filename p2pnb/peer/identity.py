@@ -22,6 +22,7 @@ from typing import Any
 from nacl.bindings import randombytes
 from nacl.signing import SigningKey, VerifyKey
 
+from p2pnb.brief import brief
 from p2pnb.dht.signature import public_key_of
 from p2pnb.secret import Secret, SecretBytes
 from p2pnb.spec import PUBLIC_KEY
@@ -147,17 +148,17 @@ def as_public_key(value: Any) -> bytes:
     """
     if isinstance(value, (Author, SigningKey, SecretBytes)):
         del value
-        raise TypeError("a public key is wanted, and this is a private one: pass author.public_key, or signing_key.verify_key")
+        raise brief(TypeError("a public key is wanted, and this is a private one: pass author.public_key, or signing_key.verify_key"))
     if isinstance(value, str):
         if not fullmatch(f"[0-9a-fA-F]{{{2 * PUBLIC_KEY}}}", value):
-            raise ValueError(f"a public key as text is {2 * PUBLIC_KEY} hex digits: pass author.public_key.hex()")
+            raise brief(ValueError(f"a public key as text is {2 * PUBLIC_KEY} hex digits: pass author.public_key.hex()"))
         return bytes.fromhex(value)
     if not isinstance(value, (bytes, bytearray, memoryview, VerifyKey)):
-        raise TypeError(f"a public key is {PUBLIC_KEY} bytes, {2 * PUBLIC_KEY} hex digits or a VerifyKey, not {_kind(value)}")
+        raise brief(TypeError(f"a public key is {PUBLIC_KEY} bytes, {2 * PUBLIC_KEY} hex digits or a VerifyKey, not {_kind(value)}"))
     octets = SecretBytes(bytes(value))  # so far it may be a private key, passed in the wrong place
     del value
     if len(octets) != PUBLIC_KEY:
-        raise ValueError(f"a public key is {PUBLIC_KEY} bytes, not {len(octets)}: pass author.public_key")
+        raise brief(ValueError(f"a public key is {PUBLIC_KEY} bytes, not {len(octets)}: pass author.public_key"))
     return bytes(octets)
 
 
@@ -172,22 +173,22 @@ def as_signing_key(value: Any, public_key: bytes | None = None) -> SecretBytes:
     del value
     hint = "pass author.private_key, a SigningKey, or its 32-byte seed"
     if isinstance(octets, str):
-        raise TypeError(f"a private key is {BYTES} bytes, not {octets}: {hint}")
+        raise brief(TypeError(f"a private key is {BYTES} bytes, not {octets}: {hint}"))
     if len(octets) == 2 * BYTES:
         seed = SecretBytes(octets[:BYTES])
         octets = seed if public_key_of(seed) == octets[BYTES:] else octets
     if len(octets) != BYTES:
-        raise ValueError(f"a private key is {BYTES} bytes, not {len(octets)}: {hint}")
+        raise brief(ValueError(f"a private key is {BYTES} bytes, not {len(octets)}: {hint}"))
     if public_key is not None and public_key_of(octets) != public_key:
-        raise ValueError("the private key and the public key do not belong together: pass both from one Author")
+        raise brief(ValueError("the private key and the public key do not belong together: pass both from one Author"))
     return octets
 
 
 def _as_seed(hidden: SecretBytes | str) -> SecretBytes:
     if isinstance(hidden, str):
-        raise TypeError(f"a seed is {BYTES} bytes, not {hidden}: hash a name with key_of(b'...')")
+        raise brief(TypeError(f"a seed is {BYTES} bytes, not {hidden}: hash a name with key_of(b'...')"))
     if len(hidden) != BYTES:
-        raise ValueError(f"a seed is {BYTES} bytes, not {len(hidden)}: hash a name with key_of(b'...')")
+        raise brief(ValueError(f"a seed is {BYTES} bytes, not {len(hidden)}: hash a name with key_of(b'...')"))
     return hidden
 
 
@@ -236,7 +237,7 @@ def _load(path: Path, what: str, public_of: Callable[[bytes], bytes]) -> SecretB
         words = list(map(SecretBytes, file.read(_LONGEST_FILE).split()))
     seed = _unhex(words[3]) if len(words) == 5 else SecretBytes()
     if len(seed) != BYTES or words != _line(what, seed, public_of(seed)).split():
-        raise ValueError(f"{path} holds no {what} of p2pnb; it was left as it is: give another path, or move this file away")
+        raise brief(ValueError(f"{path} holds no {what} of p2pnb; it was left as it is: give another path, or move this file away"))
     return seed
 
 

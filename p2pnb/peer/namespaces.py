@@ -11,6 +11,7 @@ import asyncio
 from typing import Any
 
 from p2pnb import spec
+from p2pnb.brief import brief
 from p2pnb.dht import merge
 from p2pnb.dht.namespaces import point_of
 from p2pnb.dht.signature import sign, verify
@@ -46,7 +47,7 @@ class Namespaces(Records):
         signer = as_signing_key(private_key, public)
         name, octets = as_key(key), as_record_value(value)
         if sequence is not None and (type(sequence) is not int or not 0 <= sequence <= spec.MAX_SEQUENCE):
-            raise ValueError(f"a sequence number is an integer of 0 to 2^63 - 1, not {sequence!r}")
+            raise brief(ValueError(f"a sequence number is an integer of 0 to 2^63 - 1, not {sequence!r}"))
         report = self._begin("namespace_set")
         if sequence is None:
             newest = await self._newest(public, name.int, report)
@@ -158,4 +159,4 @@ class Namespaces(Records):
 def _as_signature(signature: Any) -> bytes:
     if isinstance(signature, (bytes, bytearray)) and len(signature) == spec.SIGNATURE:
         return bytes(signature)
-    raise ValueError(f"a signature is {spec.SIGNATURE} bytes: what namespace_set returned")
+    raise brief(ValueError(f"a signature is {spec.SIGNATURE} bytes: what namespace_set returned"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from p2pnb import spec
+from p2pnb.brief import brief
 from p2pnb.errors import NotFound, ValueTooLarge
 from p2pnb.peer.records import Records
 from p2pnb.uid import Key, as_key, key_of
@@ -64,11 +65,11 @@ class Values(Records):
 def as_value(value: Any) -> bytes:
     """`value` as bytes that fit into one message."""
     if isinstance(value, str):
-        raise TypeError(f"a value is bytes, not str: write {value[:20]!r}.encode()")
+        raise brief(TypeError(f"a value is bytes, not str: write {value[:20]!r}.encode()"))
     if hasattr(value, "__await__"):
-        raise TypeError("a value is bytes, and this call has not been awaited yet: write `await` before it")
+        raise brief(TypeError("a value is bytes, and this call has not been awaited yet: write `await` before it"))
     if not isinstance(value, (bytes, bytearray, memoryview)):
-        raise TypeError(f"a value is bytes, not {type(value).__name__}")
+        raise brief(TypeError(f"a value is bytes, not {type(value).__name__}"))
     octets = bytes(value)
     if len(octets) > spec.MAX_VALUE:
         raise ValueTooLarge(
@@ -83,8 +84,8 @@ def as_record_value(value: Any) -> bytes:
     if isinstance(value, (bytes, bytearray, memoryview)) and len(value) == spec.RECORD_VALUE:
         return bytes(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
-        raise ValueError(
+        raise brief(ValueError(
             f"bags and namespaces hold values of {spec.RECORD_VALUE} bytes, not {len(value)}: "
             "set the bytes first and use their key, key = await node.set(b'...')"
-        )
+        ))
     return as_key(value, "a value of a bag or namespace")

@@ -95,7 +95,7 @@ def test_a_bag_fills_and_kills_are_rewound(lab: Lab) -> None:
         says(replicas.locator(".p2p-drawn svg"), "3 replicas, 3 of the 5 nearest")
         says(words(notebook, 2), "died")
         replicas.get_by_label("position").press("ArrowLeft")
-        says(replicas.locator(".p2p-status"), "rewound, 1 steps back")
+        says(replicas.locator(".p2p-status"), "rewound by 1 of 1 changes")
         says(replicas.locator(".p2p-drawn svg"), "5 replicas, 5 of the 5 nearest")
         replicas.locator(".p2p-drawn").press("End")
         says(replicas.locator(".p2p-status"), "live")

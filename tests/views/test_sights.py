@@ -15,7 +15,7 @@ from p2pnb.dht.candidate import Event
 from p2pnb.dht.lookup import Lookup
 from p2pnb.uid import Key
 from p2pnb.views.widgets import sight, steps
-from p2pnb.views.widgets.sight import BagView, Record, Replicas, bag_state, namespace_state, replicas_state, sequence_state
+from p2pnb.views.widgets.sight import BagView, History, Replicas, bag_state, namespace_state, replicas_state, sequence_state
 from p2pnb.views.widgets.steps import Replay, Step, Stepper, run_state, shortlist, stepper_state
 from p2pnb.wire.contact import contact
 from p2pnb.wire.messages import Bag, BagEntry
@@ -92,24 +92,24 @@ def test_tabs_of_a_bag() -> None:
 
 
 def test_what_changes_near_a_key_is_recorded_in_words() -> None:
-    record = Record()
-    assert record.note(1.0, range(10), [1, 2])
-    assert not record.note(2.0, range(10), [2, 1])
-    assert record.note(3.0, [0, *range(3, 10)], [])
-    assert record.note(4.0, range(2, 10), [3])
-    assert record.note(5.0, range(2, 10), [4])
-    said = [moment.said for moment in record.moments]
+    history = History()
+    assert history.note(1.0, range(10), [1, 2])
+    assert not history.note(2.0, range(10), [2, 1])
+    assert history.note(3.0, [0, *range(3, 10)], [])
+    assert history.note(4.0, range(2, 10), [3])
+    assert history.note(5.0, range(2, 10), [4])
+    said = [moment.said for moment in history.moments]
     assert said == ["as it was found", "#1, #2 died", "#0 died; #2 came back; #3 took it", "#4 took it; #3 gave it up"]
-    assert record.moments[1].had == {1, 2}
-    assert record.moments[-1].had == {1}, "who came back has nothing any more"
+    assert history.moments[1].had == {1, 2}
+    assert history.moments[-1].had == {1}, "who came back has nothing any more"
 
 
 def test_only_so_many_moments_are_kept() -> None:
-    record = Record()
+    history = History()
     for i in range(1000):
-        record.note(float(i), range(10), [i % 7])
-    assert len(record.moments) == sight.MOST_MOMENTS
-    assert record.moments[-1].time_s == 999.0
+        history.note(float(i), range(10), [i % 7])
+    assert len(history.moments) == sight.MOST_MOMENTS
+    assert history.moments[-1].time_s == 999.0
 
 
 def test_kills_can_be_rewound() -> None:
@@ -120,7 +120,7 @@ def test_kills_can_be_rewound() -> None:
     holders -= {1}
     view.refresh()
     view._handle_custom_msg({"at": 0}, [])
-    assert view.state["status"] == "rewound, 1 steps back"
+    assert view.state["status"] == "rewound by 1 of 1 changes"
     assert "dead, had the record" not in view.state["svg"]
     serial = view.state["steps"]["serial"]
     alive -= {2}
@@ -132,7 +132,7 @@ def test_kills_can_be_rewound() -> None:
     assert view.state["status"] == "live"
     view._handle_custom_msg({"at": "0"}, [])
     assert "does not know" in view.said
-    json.dumps(replicas_state(UIDS, KEY, view._record.moments, 1, 5), allow_nan=False)
+    json.dumps(replicas_state(UIDS, KEY, view._history.moments, 1, 5), allow_nan=False)
 
 
 # --- an entry ---------------------------------------------------------------------------------------------------------

@@ -133,7 +133,7 @@ class Moment(NamedTuple):
     said: str
 
 
-class Record:
+class History:
     """The moments at which something changed near a key, oldest first; the newest 200."""
 
     def __init__(self) -> None:
@@ -176,7 +176,7 @@ def replicas_state(
     words = f"{moment.time_s - moments[0].time_s:.1f} s: {moment.said}"
     words += "" if at == last else f" (now {len(moments[last].holders)} have it)"
     steps = {"at": at, "of": last, "more": False, "words": words, "serial": serial}
-    return {"svg": drawn, "status": "live" if at == last else f"rewound, {last - at} steps back", "steps": steps}
+    return {"svg": drawn, "status": "live" if at == last else f"rewound by {last - at} of {last} changes", "steps": steps}
 
 
 class Replicas(Sight):
@@ -191,17 +191,17 @@ class Replicas(Sight):
     ) -> None:
         """`read` gives the time in seconds, all uids by position, the positions of the living, and of those that hold the record."""
         self._key, self._read, self._replication = key, read, replication
-        self._record = Record()
+        self._history = History()
         self._at: int | None = None  # None: now
         self._serial = 0
         super().__init__(f"Replicas of {short(key)}", stage)
 
     def look(self) -> dict[str, Any]:
         time_s, uids, alive, holders = self._read()
-        self._record.note(time_s, alive, holders)
-        last = len(self._record.moments) - 1
+        self._history.note(time_s, alive, holders)
+        last = len(self._history.moments) - 1
         at = last if self._at is None else min(self._at, last)
-        return replicas_state(uids, self._key, self._record.moments, at, self._replication, self._serial)
+        return replicas_state(uids, self._key, self._history.moments, at, self._replication, self._serial)
 
     def version(self) -> Hashable:
         _, _, alive, holders = self._read()
@@ -212,7 +212,7 @@ class Replicas(Sight):
         if not isinstance(at, int):
             super().heard(news)
             return
-        last = len(self._record.moments) - 1
+        last = len(self._history.moments) - 1
         self._at = None if at >= last else max(0, at)
         self._serial += 1
 
