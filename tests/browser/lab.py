@@ -140,8 +140,11 @@ class Notebook:
         self.page = page
         self.errors = errors
 
-    def run(self, index: int) -> dict[str, Any]:
-        """Runs a cell until it has ended; returns its output as text, and when it ended by the browser's clock in ms."""
+    def run(self, index: int, fails: bool = False) -> dict[str, Any]:
+        """Runs a cell until it has ended; returns its output as text, and when it ended by the browser's clock in ms.
+
+        Unless it `fails`, an error in it is one of the test.
+        """
         done: dict[str, Any] = self.page.evaluate(
             f"""async (index) => {{
                 const panel = {CURRENT}, cell = panel.content.widgets[index];
@@ -153,7 +156,7 @@ class Notebook:
             }}""",
             index,
         )
-        assert not done["failed"], done["text"]
+        assert done["failed"] == fails, done["text"]
         return done
 
     def cell(self, index: int) -> Any:

@@ -260,7 +260,7 @@ def test_closing_leaves_the_picture_wherever_it_was_displayed(home: Home, stage:
     widget._ipython_display_()
     (first, view, _), (picture, one, _), (_, second, _), (_, other, _) = displayed
     assert first[base.VIEW]["model_id"] == widget.model_id
-    assert first["text/plain"] == "<A counter>"
+    assert first["text/plain"] == "<A counter, live in a notebook>"
     assert SVG in picture["text/html"], "for readers without a kernel"
     assert widget.token in picture["text/html"], "and a living view can hide it"
     displayed.clear()

@@ -32,7 +32,8 @@ const STYLE = `${THEME}
 .p2p-widget .p2p-mono{font-family:${MONO};font-size:.93em}
 .p2p-widget .p2p-soft{color:var(--p2p-soft)}
 .p2p-widget .p2p-legend{display:flex;flex-wrap:wrap;gap:2px 18px;margin:6px 0 0;color:var(--p2p-soft);font-size:.93em}
-.p2p-widget .p2p-legend svg{vertical-align:-2px;margin-right:5px}
+.p2p-widget .p2p-legend svg{width:1.15em;height:1.15em;vertical-align:-.18em;margin-right:.4em}
+.p2p-widget option{background:var(--p2p-paper);color:var(--p2p-ink)}
 .p2p-widget.p2p-dark .p2p-legend [fill="${COLOURS.blue}"]{fill:${COLOURS.dark_blue}}
 .p2p-widget.p2p-dark .p2p-legend [stroke="${COLOURS.blue}"]{stroke:${COLOURS.dark_blue}}
 .p2p-widget .p2p-said{color:var(--p2p-ink);margin:6px 0 0;padding:3px 9px;border-left:3px solid ${COLOURS.vermillion};
@@ -164,7 +165,9 @@ class Ui {
   }
 
   // --- what a widget uses
-  send(news) { this.model.send(news); }
+  send(news) {
+    try { if (!this.isSilent) this.model.send(news); } catch (error) { console.debug(error); }  // there is no kernel any more
+  }
 
   onState(tell) {  // called now, and with each change
     const told = () => { tell(this.model.get("state")); this.redraw(); };

@@ -193,10 +193,10 @@ class Live(anywidget.AnyWidget):
                 self._seen, self._wanted = version, False
                 self.state = self.look()
                 self.after_look()
+            if beat:
+                self.send({"beat": True})
         except Exception as error:
             self.fail(error)
-        if beat:
-            self.send({"beat": True})
 
     def after_look(self) -> None:
         """Sends what is no state but passes: messages to replay, say."""
@@ -302,4 +302,4 @@ class Live(anywidget.AnyWidget):
             self.still = still["text/html"]
 
     def __repr__(self) -> str:
-        return f"<{self.title}{', closed' if self.over else ''}>"
+        return f"<{self.title}, {'closed' if self.over else 'live in a notebook'}>"

@@ -281,8 +281,8 @@ export default live((ui) => {
     if (state.cut) parts.push(`${state.cut} cut off`);
     if (ground.key) parts.push(`${state.holders} hold ${ground.key.id}`);
     const [first] = rates, [now, total] = rates[rates.length - 1];
-    parts.push(`${now - first[0] < 300 ? 0 : Math.round((1000 * (total - first[1])) / (now - first[0]))} requests/s`);
-    if (state.time !== null) parts.push(`simulated ${span(state.time)}`);
+    if (state.time !== null) parts.push(`${total.toLocaleString("en")} requests`, `simulated ${span(state.time)}`);
+    else parts.push(`${now - first[0] < 300 ? 0 : Math.round((1000 * (total - first[1])) / (now - first[0]))} requests/s`);
     ui.status.textContent = parts.join(" · ");
     const chosen = state.selected;
     picked.textContent = chosen === null ? "click a node" : name(chosen);
@@ -456,13 +456,19 @@ export default live((ui) => {
       if (node < before.flags.length && (flag & 1) !== (before.flags[node] & 1)) pulses.push({ node, start: performance.now(), colour: flag & 1 ? green : vermillion });
     });
     if (before && turn && got.time !== before.time) turn();
-    const now = performance.now();
-    rates.push([now, got.requests]);
-    rates = rates.filter(([then]) => now - then < 2500);
     stale = true;
-    refresh();
+    count();
   });
 
-  view.onresize = () => { stale = true; };
+  function count() {  // also when nothing happens: then the rate falls
+    const now = performance.now();
+    rates.push([now, state.requests]);
+    rates = rates.filter(([then]) => now - then < 2500);
+    refresh();
+  }
+  const counting = setInterval(count, 1000);
+  ui.undo.push(() => clearInterval(counting));
+
+  view.onresize = () => { stale = true; resize(); };  // names have another direction where there is more room
   return { draw };
 });
