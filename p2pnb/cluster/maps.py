@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from p2pnb.cluster.faults import Partition
+from p2pnb.cluster.injection import Active
 from p2pnb.cluster.member import Member
+from p2pnb.cluster.network import Network
 from p2pnb.cluster.node import Node
 from p2pnb.uid import Key
 from p2pnb.views.widgets.map import Action, Map, Now, Reads
@@ -33,16 +36,18 @@ def _reads(cluster: Cluster) -> Reads:
         return cluster.now if cluster._kind == "virtual" else None
 
     def changed() -> Hashable:
-        return network.log.last, len(network.members), len(network.living), len(network.cut_off), time()
+        return network.log.last, len(network.members), len(network.living), len(network.cut_off), len(network.injection.on), time()
 
     return Reads(
         rows=lambda: cross(cluster._rows),
         now=lambda: cross(lambda: [_now(member) for member in network.members]),
         contacts=lambda position: cluster._routing_rows(network.members[position]),
         holders=lambda key: {node.position for node in cluster.holders(key)},
-        cut_off=lambda: {member.position for member in network.cut_off},
+        cut_off=lambda: {member.position for member in cross(_cut_off, network)},
         events=lambda: cross(events),
         changed=changed,
+        faults=lambda: cross(lambda: [active.fault.name for active in network.injection.on]),
+        node=lambda position: cluster[position],
         time=time,
     )
 
@@ -54,7 +59,18 @@ def _now(member: Member) -> Now:
     return True, len(member.peer.table), len(store.values) + len(store.bags) + len(store.namespaces)
 
 
+def _partitions(network: Network) -> list[Active]:
+    return [active for active in network.injection.on if isinstance(active.fault, Partition)]
+
+
+def _cut_off(network: Network) -> list[Member]:
+    """By `cluster.partition`, and by faults."""
+    return [*network.cut_off, *(member for active in _partitions(network) for member in active.members or ())]
+
+
 def _actions(cluster: Cluster) -> Mapping[str, Action]:
+    network = cluster._network
+
     def named(positions: Sequence[int]) -> list[Node]:
         return [cluster[position] for position in positions]
 
@@ -62,10 +78,14 @@ def _actions(cluster: Cluster) -> Mapping[str, Action]:
         for node in named(nodes) or [node for node in cluster if not node.alive]:
             await cluster.restart(node)
 
+    def heal() -> None:
+        cluster.heal()
+        cluster._on_thread(lambda: network.injection.end(_partitions(network)))
+
     return {
         "kill": lambda nodes=(), fraction=None, silent=False: cluster.kill(*named(nodes), fraction=fraction, silent=silent),
         "partition": lambda nodes=(), fraction=None: cluster.partition(*named(nodes), fraction=fraction),
-        "heal": cluster.heal,
+        "heal": heal,
         "restart": restart,
         "add": cluster.add,
         "advance": cluster.advance,

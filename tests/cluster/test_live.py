@@ -14,6 +14,7 @@ from live import on, until
 
 from p2pnb import Cluster, key_of
 from p2pnb.cluster.background import background
+from p2pnb.cluster.faults import Loss, Partition
 from p2pnb.errors import ClusterClosed
 from p2pnb.views.widgets.base import VIEW
 
@@ -89,6 +90,26 @@ def test_clicks_on_the_map_reach_the_cluster(network: str) -> None:
         await until(lambda: cluster._closed, bool)
 
     on(test, network=network)
+
+
+def test_the_map_shows_faults_and_gives_the_node_that_is_selected() -> None:
+    async def test(cluster: Cluster) -> None:
+        view = cluster.map()
+        view._ipython_display_()
+        view.select(cluster[4])
+        assert view.selected is cluster[4]
+        with pytest.raises(ValueError, match="there is no node 12 on this map"):
+            view.select(12)
+        cluster.faults(Partition(cluster[:5]), Loss(0.1))
+        await until(lambda: view.state, lambda state: state["cut"] == 5)
+        assert view.state["selected"] == 4
+        assert len(view.state["faults"]) == 2
+        view._handle_custom_msg({"do": "heal"}, [])
+        await until(lambda: view.state, lambda state: state["cut"] == 0)
+        assert len(view.state["faults"]) == 1, "heal ends partitions, and nothing else"
+        cluster.faults().stop()
+
+    on(test, network="memory")
 
 
 def test_a_map_refuses_what_makes_no_sense() -> None:

@@ -139,6 +139,8 @@ class World:
             lambda key: {2},
             set,
             self.new,
+            lambda: ["loss", "loss"],
+            lambda position: f"node {position}",
             lambda: len(self.rows),
         )
         self.map = Map(reads, asked, None, 2.0, base.Stage(Home()))
@@ -201,6 +203,8 @@ def test_selecting_and_typing_a_key_change_what_is_shown() -> None:
     world = World()
     world.hear({"select": 0})
     assert world.map.state["selected"] == 0
+    assert world.map.selected == "node 0"
+    assert world.map.state["faults"] == ["loss"]
     assert np.frombuffer(world.map.state["table"], np.uint16).tolist() == [2]
     world.hear({"key": "cats"})
     assert world.map.ground["key"]["id"].startswith(str(key_of(b"cats"))[:8])

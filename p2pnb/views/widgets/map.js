@@ -279,6 +279,7 @@ export default live((ui) => {
     const dead = ground.n - state.alive, parts = [`${state.alive} alive`];
     if (dead) parts.push(`${dead} dead`);
     if (state.cut) parts.push(`${state.cut} cut off`);
+    if (state.faults.length) parts.push(`faults: ${state.faults.join(", ")}`);
     if (ground.key) parts.push(`${state.holders} hold ${ground.key.id}`);
     const [first] = rates, [now, total] = rates[rates.length - 1];
     if (state.time !== null) parts.push(`${total.toLocaleString("en")} requests`, `simulated ${span(state.time)}`);

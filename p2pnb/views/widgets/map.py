@@ -50,6 +50,8 @@ class Reads(NamedTuple):
     holders: Callable[[Key], Collection[int]]
     cut_off: Callable[[], Collection[int]]
     events: Callable[[], Sequence[Row]]  # those that are new since the last time
+    faults: Callable[[], Sequence[str]]  # the names of those that are on
+    node: Callable[[int], Any]  # what people hold of the node at a position
     changed: Callable[[], Hashable]
     time: Callable[[], float | None] = lambda: None  # seconds since the launch, where somebody else drives time
 
@@ -86,6 +88,7 @@ def state(
     contacts: Sequence[Row] = (),
     requests: int = 0,
     time: float | None = None,
+    faults: Sequence[str] = (),
     cut_off: Collection[int] = (),
     holders: Collection[int] = (),
 ) -> dict[str, Any]:
@@ -105,6 +108,7 @@ def state(
         "alive": int((flags & 1).sum()),
         "requests": requests,
         "time": time,
+        "faults": list(dict.fromkeys(faults)),
         "cut": len(cut_off),
         "holders": len(holders),
         "selected": selected,
@@ -130,6 +134,19 @@ class Map(Live):
         super().__init__("Cluster", stage, pace=pace)
         self._lay(len(reads.now()[:LARGEST]))
 
+    @property
+    def selected(self) -> Any:
+        """The node that was clicked, for use in the next cell; None when none is."""
+        return None if self._selected is None else self._reads.node(self._selected)
+
+    def select(self, node: Any) -> None:
+        """Selects a node, or its position, as a click does; None: none. Raises `ValueError`."""
+        position = getattr(node, "position", node)
+        if position is not None and not (isinstance(position, int) and 0 <= position < len(self._reads.now())):
+            raise ValueError(f"there is no node {node!r} on this map")
+        self._selected = position
+        self.want()
+
     # --- looking --------------------------------------------------------------------------------------------------------
 
     def look(self) -> dict[str, Any]:
@@ -147,6 +164,7 @@ class Map(Live):
             contacts=contacts,
             requests=self._requests,
             time=reads.time(),
+            faults=reads.faults(),
             cut_off=reads.cut_off(),
             holders=holders,
         )
@@ -180,10 +198,7 @@ class Map(Live):
         if "do" in news:
             return self._do(news)
         if "select" in news:
-            wanted = news["select"]
-            if wanted is not None and not (isinstance(wanted, int) and 0 <= wanted < len(self._reads.now())):
-                raise ValueError(f"there is no node {wanted!r}")
-            self._selected = wanted
+            self.select(news["select"])
         elif isinstance(news.get("key"), str):
             self._key = typed_key(news["key"])
         elif isinstance(news.get("pace"), (int, float)):
