@@ -5,6 +5,8 @@ Each is a widget of `views.widgets`, given functions that read the cluster. They
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from p2pnb import spec
@@ -42,12 +44,13 @@ class Sights(Tables):
         known: set[Member] = set()  # who held it once is looked at wherever it stands
 
         def read() -> Any:
-            now, near = self._home.loop.time(), self._near(wanted)
-            holders = {member for member in {*known, *near} if member.peer is not None and member.peer.store.record(wanted.int, now)}
+            now = self._home.loop.time()
+            near = {*known, *_nearest(self._network.members, wanted, 2 * NEAR), *self._near(wanted)}
+            holders = {member for member in near if member.peer is not None and member.peer.store.record(wanted.int, now)}
             known.clear()
             known.update(holders)
-            uids = {member.position: member.uid.int for member in self._network.members}
-            alive = [member.position for member in self._network.living]
+            uids = {member.position: member.uid.int for member in near}
+            alive = [member.position for member in near if member.alive]
             return now - self._network.log.began, uids, alive, [member.position for member in holders]
 
         return Replicas(wanted, lambda: self._on_thread(read), self._network.settings.replication, self._stage)
@@ -137,4 +140,9 @@ class Sights(Tables):
 
     def _near(self, key: Key) -> list[Member]:
         """The living nodes nearest to `key`, nearest first."""
-        return sorted(self._network.living, key=lambda member: member.uid ^ key)[:NEAR]
+        return _nearest(self._network.living, key, NEAR)
+
+
+def _nearest(members: Iterable[Member], key: Key, n: int) -> list[Member]:
+    point = key.int
+    return heapq.nsmallest(n, members, key=lambda member: member.uid.int ^ point)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from p2pnb import Cluster
+from p2pnb.cluster.background import background
 
 NETWORKS: list[dict[str, Any]] = [
     {"network": "tcp"},
@@ -37,3 +38,9 @@ async def until(state: Any, wanted: Any) -> None:
             return
         await asyncio.sleep(0.01)
     raise AssertionError(state())
+
+
+def on_the_thread() -> tuple[int, int]:
+    """How many timers and tasks wait on the clusters' thread."""
+    loop: Any = background().loop
+    return background().call(lambda: (sum(not timer.cancelled() for timer in loop._scheduled), len(asyncio.all_tasks(loop))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import operator
 import weakref
@@ -10,10 +9,9 @@ from typing import Any
 
 import pytest
 from ipywidgets.widgets.widget import _instances
-from live import on, until
+from live import on, on_the_thread, until
 
 from p2pnb import Cluster, key_of
-from p2pnb.cluster.background import background
 from p2pnb.cluster.faults import Loss, Partition
 from p2pnb.errors import ClusterClosed
 from p2pnb.views.widgets.base import VIEW
@@ -29,12 +27,6 @@ def displayed(monkeypatch: pytest.MonkeyPatch) -> Displayed:
     seen: Displayed = []
     monkeypatch.setattr("p2pnb.views.widgets.base.display", lambda bundle, **how: seen.append((bundle, how)))
     return seen
-
-
-def on_the_thread() -> tuple[int, int]:
-    """How many timers and tasks wait on the clusters' thread."""
-    loop: Any = background().loop
-    return background().call(lambda: (sum(not timer.cancelled() for timer in loop._scheduled), len(asyncio.all_tasks(loop))))
 
 
 def test_the_table_follows_its_node() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import operator
+import weakref
 from typing import Any
 
 import pytest
-from live import on, until
+from ipywidgets.widgets.widget import _instances
+from live import on, on_the_thread, until
 
 from p2pnb import Author, Cluster, key_of
+from p2pnb.cluster.watch import Watch
 from p2pnb.errors import ClusterClosed, NodeDown
 from p2pnb.uid import common_prefix_length
 from p2pnb.wire.contact import contact
@@ -176,3 +181,30 @@ def test_whom_nobody_can_ask() -> None:
             cluster.lookup_stepper(key_of(b"x"))
 
     on(test, 3, network="memory")
+
+
+def test_displays_and_closes_leave_the_thread_as_it_was() -> None:
+    async def test(cluster: Cluster) -> None:
+        key = await cluster[3].set(b"hello")
+        lookup = await cluster[9].lookup(key)
+
+        def views(watch: Watch) -> list[Any]:
+            author = Author.create()
+            made = [cluster.replicas_view(key), cluster.bag_view(key), cluster.namespace_view(author, "about"), watch.sequence()]
+            return [*made, cluster.lookup_stepper(key), lookup.animate()]
+
+        with cluster.watch() as watch:
+            for view in views(watch):  # what is loaded once
+                view.close()
+            before, gone = (*on_the_thread(), len(_instances)), []
+            for _ in range(10):
+                for view in views(watch):
+                    view._ipython_display_()
+                    gone.append(weakref.ref(view))
+                    view.close()
+            del view
+            await until(lambda: (*on_the_thread(), len(_instances)), lambda now: all(map(operator.le, now, before)))
+        gc.collect()
+        assert not [ref for ref in gone if ref() is not None]
+
+    on(test, network="memory", k=3)

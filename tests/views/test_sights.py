@@ -93,11 +93,11 @@ def test_tabs_of_a_bag() -> None:
 
 def test_what_changes_near_a_key_is_recorded_in_words() -> None:
     history = History()
-    assert history.note(1.0, range(10), [1, 2])
-    assert not history.note(2.0, range(10), [2, 1])
-    assert history.note(3.0, [0, *range(3, 10)], [])
-    assert history.note(4.0, range(2, 10), [3])
-    assert history.note(5.0, range(2, 10), [4])
+    assert history.note(1.0, range(10), range(10), [1, 2])
+    assert not history.note(2.0, range(10), range(10), [2, 1])
+    assert history.note(3.0, range(10), [0, *range(3, 10)], [])
+    assert history.note(4.0, range(10), range(2, 10), [3])
+    assert history.note(5.0, range(10), range(2, 10), [4])
     said = [moment.said for moment in history.moments]
     assert said == ["as it was found", "#1, #2 died", "#0 died; #2 came back; #3 took it", "#4 took it; #3 gave it up"]
     assert history.moments[1].had == {1, 2}
@@ -107,7 +107,7 @@ def test_what_changes_near_a_key_is_recorded_in_words() -> None:
 def test_only_so_many_moments_are_kept() -> None:
     history = History()
     for i in range(1000):
-        history.note(float(i), range(10), [i % 7])
+        history.note(float(i), range(10), range(10), [i % 7])
     assert len(history.moments) == sight.MOST_MOMENTS
     assert history.moments[-1].time_s == 999.0
 
@@ -132,6 +132,13 @@ def test_kills_can_be_rewound() -> None:
     assert view.state["status"] == "live"
     view._handle_custom_msg({"at": "0"}, [])
     assert "does not know" in view.said
+    uids = {**UIDS, 99: KEY.int ^ 1}
+    view._read = lambda: (9.0, uids, {*alive, 99}, {99})
+    view.refresh()
+    assert view.state["steps"]["words"] == "9.0 s: #99 came; #99 took it"
+    assert "#99" in view.state["svg"]
+    view._handle_custom_msg({"at": 1}, [])
+    assert "#99" not in view.state["svg"], "there was no such node then"
     json.dumps(replicas_state(UIDS, KEY, view._history.moments, 1, 5), allow_nan=False)
 
 

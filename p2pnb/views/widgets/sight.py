@@ -127,6 +127,7 @@ class Moment(NamedTuple):
     """How things stood at a key: `had` are the dead that had the record when they died, `said` is what had just happened."""
 
     time_s: float
+    nodes: frozenset[int]  # those that there were, dead ones too
     alive: frozenset[int]
     holders: frozenset[int]
     had: frozenset[int]
@@ -139,11 +140,11 @@ class History:
     def __init__(self) -> None:
         self.moments: list[Moment] = []
 
-    def note(self, time_s: float, alive: Collection[int], holders: Collection[int]) -> bool:
+    def note(self, time_s: float, nodes: Collection[int], alive: Collection[int], holders: Collection[int]) -> bool:
         """Records how things stand; returns whether that is another than before."""
-        living, having = frozenset(alive), frozenset(holders)
+        there, living, having = frozenset(nodes), frozenset(alive), frozenset(holders)
         if not self.moments:
-            self.moments.append(Moment(time_s, living, having, frozenset(), "as it was found"))
+            self.moments.append(Moment(time_s, there, living, having, frozenset(), "as it was found"))
             return True
         before = self.moments[-1]
         if (living, having) == (before.alive, before.holders):
@@ -155,7 +156,7 @@ class History:
             ("gave it up", before.holders - having - died),
         ]  # fmt: skip
         said = "; ".join(f"{_named(who)} {what}" for what, who in events if who)
-        self.moments.append(Moment(time_s, living, having, had, said))
+        self.moments.append(Moment(time_s, there, living, having, had, said))
         del self.moments[:-MOST_MOMENTS]
         return True
 
@@ -168,9 +169,9 @@ def _named(nodes: Collection[int]) -> str:
 def replicas_state(
     uids: Mapping[int, int], key: Key, moments: Sequence[Moment], at: int, replication: int, serial: int = 0
 ) -> dict[str, Any]:
-    """The moment `at`; `uids` of all nodes by position."""
+    """The moment `at`; `uids` of the nodes by position."""
     moment = moments[at]
-    rows = [{"node": node, "uid": uid, "alive": node in moment.alive} for node, uid in uids.items()]
+    rows = [{"node": node, "uid": uids[node], "alive": node in moment.alive} for node in moment.nodes]
     drawn = pictures.replicas(rows, key.int, moment.holders, had=moment.had, replication=replication)
     last = len(moments) - 1
     words = f"{moment.time_s - moments[0].time_s:.1f} s: {moment.said}"
@@ -189,8 +190,10 @@ class Replicas(Sight):
         replication: int,
         stage: Stage,
     ) -> None:
-        """`read` gives the time in seconds, all uids by position, the positions of the living, and of those that hold the record."""
+        """`read` gives the time in seconds, the uids by position of those near the key or with the record, and which of them live
+        and have it."""
         self._key, self._read, self._replication = key, read, replication
+        self._uids: dict[int, int] = {}
         self._history = History()
         self._at: int | None = None  # None: now
         self._serial = 0
@@ -198,10 +201,11 @@ class Replicas(Sight):
 
     def look(self) -> dict[str, Any]:
         time_s, uids, alive, holders = self._read()
-        self._history.note(time_s, alive, holders)
+        self._uids |= uids
+        self._history.note(time_s, uids, alive, holders)
         last = len(self._history.moments) - 1
         at = last if self._at is None else min(self._at, last)
-        return replicas_state(uids, self._key, self._history.moments, at, self._replication, self._serial)
+        return replicas_state(self._uids, self._key, self._history.moments, at, self._replication, self._serial)
 
     def version(self) -> Hashable:
         _, _, alive, holders = self._read()
