@@ -87,6 +87,7 @@ class Inbox:
         self.closed = True
         self._items.clear()
         self._wake(0)
+        self._receiver = None  # a peer that has ended is let go at once, without a search for cycles
 
     def _wake(self, new: int) -> None:
         """Tells whoever takes that there are `new` items."""

@@ -127,7 +127,9 @@ class Core:
         self.unasked: Unasked | None = None  # what upkeep hears of
         self.closed = False
         self._context = Context()  # whatever arrives, no call of ours is its cause
-        self._receiver = self.loop.create_task(self._receive(), name=f"peer {short(self.uid)} receives", context=self._context)
+        receiver = self.loop.create_task(self._receive(), name=f"peer {short(self.uid)} receives", context=self._context)
+        self._tasks.add(receiver)  # which forgets it in the end: a cancelled task holds on to whatever its frames knew
+        receiver.add_done_callback(self._spawned)
     # --- asking -------------------------------------------------------------------------------------------------------
 
     async def greet(self, ip: str, port: int) -> Contact:
@@ -361,7 +363,8 @@ class Core:
         self.closed = True
         self.lasting.stop()
         self.requests.close()
-        for task in (self._receiver, *self._tasks):
+        self._replies.close()
+        for task in self._tasks:
             task.cancel()
 
     async def close(self) -> None:
@@ -370,7 +373,7 @@ class Core:
             self.lasting.met(self.table)
             await self.lasting.flushed()
         self.stop()
-        await asyncio.gather(self._receiver, *self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 def _within(number: Any, least: int, most: int, what: str) -> int:

@@ -49,6 +49,11 @@ class Replies:
         """A link ended: nobody waits there any more."""
         self._queues.pop(link, None)
 
+    def close(self) -> None:
+        """Answers nobody any more, and lets go of the peer."""
+        self._queues.clear()
+        self._spawn = _end
+
     def _flush(self, link: Any) -> None:
         queue = self._queues.get(link)
         while queue and queue[0][1]:
@@ -67,3 +72,8 @@ class Replies:
             return
         if inspect.iscoroutine(sent):
             self._spawn(sent)
+
+
+def _end(sending: Any) -> None:
+    """What a closed peer makes of a reply that would take a dial."""
+    sending.close()

@@ -300,6 +300,11 @@ class Requests:
             self._settle(asked, PeerUnreachable("the peer was closed", "closed"))
         self._unanswered.clear()
         self._waiting.clear()
+        self._settled = _nobody_hears  # lets go of the peer, which is gone then without a search for cycles
+
+
+def _nobody_hears(_: Contact, __: Outcome, ___: float) -> None:
+    """What a closed peer makes of an outcome."""
 
 
 def _in_words(asked: Asked, outcome: Outcome) -> list[str]:

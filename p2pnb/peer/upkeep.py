@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import weakref
 from contextvars import Context
 
 from p2pnb import spec
@@ -39,21 +40,27 @@ class Upkeep:
 
     def __init__(self, peer: Records, idle: float = 5.0) -> None:
         self.idle = idle
-        self._peer = peer
+        self._peer: Records = weakref.proxy(peer)  # whose it is: a peer that has ended is gone at once, with all it kept
         self._heard: dict[int, float] = {}
         self._welcomed: dict[int, tuple[float, float]] = {}  # when, and for how long not again
         self._to_fill: list[int] = []
         first = TICK * 5 if peer.lasting.published else spec.REPUBLISH  # after a restart nobody knows how late it is
         self._republish_at = peer.clock() + first * peer.rng.uniform(0.5, 1.0)
         self._wake = asyncio.Event()
-        self._task = peer.loop.create_task(self._run(), name="upkeep", context=Context())
+        self._task: asyncio.Task[None] | None = peer.loop.create_task(self._run(), name="upkeep", context=Context())
+        self._task.add_done_callback(self._is_over)
 
     def stop(self) -> None:
-        self._task.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
     async def ended(self) -> None:
         """Waits until it has, after `stop`."""
-        await asyncio.gather(self._task, return_exceptions=True)
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _is_over(self, _: asyncio.Task[None]) -> None:
+        self._task = None  # a cancelled task holds on to all that its frames knew
 
     def fill_far_buckets(self) -> None:
         """Begins to fill the buckets that a join by self-lookup left: soon, and gently."""

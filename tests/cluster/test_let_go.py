@@ -1,0 +1,40 @@
+"""A node that dies is gone at once, with all that it kept: no collector has to look for it.
+
+A cluster that has settled is out of the collector's sight, so that it never stops every thread to look at it (see
+`Background.settle`); what dies later must therefore leave by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from pathlib import Path
+
+import pytest
+
+from p2pnb import Cluster
+
+
+@pytest.mark.parametrize("silent", [False, True])
+@pytest.mark.parametrize("store", [False, True])
+@pytest.mark.parametrize("network", ["memory", "tcp"])
+def test_a_killed_node_leaves_nothing_behind(network: str, store: bool, silent: bool, tmp_path: Path) -> None:
+    async def test() -> None:
+        async with Cluster.launch(8, network=network, seed=3, store=tmp_path if store else None) as cluster:
+            for i in range(16):
+                await cluster[i % 8].set(b"%d" % i)
+            peer = cluster[3].peer
+            left = [weakref.ref(each) for each in (peer, peer.store, peer.responder, peer.requests, peer.upkeep)]
+            del peer
+            gc.disable()
+            try:
+                cluster.kill(cluster[3], silent=silent)
+                await cluster.restart(cluster[3])
+                await cluster[3].set(b"and it is well")
+                assert [each() for each in left] == [None] * len(left)
+            finally:
+                gc.enable()
+            assert not cluster.errors
+
+    asyncio.run(test())
