@@ -86,7 +86,8 @@ class Lookup:
         return Replay(self._rows, self.target, self._own, f"{self.duration_s * 1000:.1f} ms: {self._found()}")
 
     def _found(self) -> str:
-        return f"{len(self.nearest)} nearest found in {self.hops} hops, {self.rpcs} requests, {self.dials} dials"
+        counted = [(self.hops, "hop"), (self.rpcs, "request"), (self.dials, "dial")]
+        return f"{len(self.nearest)} nearest found in " + ", ".join(f"{n} {what}{'s' * (n != 1)}" for n, what in counted)
 
     def __repr__(self) -> str:
         return f"<lookup of {short(self.target)}: {self._found()}>"

@@ -115,7 +115,7 @@ class Walk:
     def _note(self, words: str) -> None:
         lookup = self._lookup
         if lookup.finished:
-            words += f". Finished: {len(lookup.nearest)} found in {lookup.hops} hops with {lookup.rpcs} requests"
+            words += f". Finished: {len(lookup.nearest)} found in {lookup.hops} hop{'s' * (lookup.hops != 1)} with {lookup.rpcs} requests"
         self.steps.append(Step(len(lookup.events), f"{1000 * self._now:.2f} ms: {words}"))
 
     def _name(self, whom: Contact) -> str:

@@ -27,9 +27,9 @@ VIEWS = {  # name -> (what a cell ends with, what is clicked or done before the 
     "table": ("cluster[3].table(key=topic)", ""),
     "xor": ("xor_space()", ""),
     "lookup": ("lookup.animate()", ""),
-    "stepper": ("cluster.lookup_stepper(topic)", ""),
+    "stepper": ("stepper = cluster.lookup_stepper(topic, node=cluster[1])\nstepper", "for _ in range(14): await stepper.step()"),
     "bag": ("cluster.bag_view(topic)", ""),
-    "replicas": ("cluster.replicas_view(topic)", ""),
+    "replicas": ("cluster.replicas_view(topic)", "cluster.kill(*cluster.holders(topic)[:2])"),
     "namespace": ("cluster.namespace_view(author.public_key, name)", ""),
     "messages": ("with cluster.watch() as watch:\n    await cluster[2].set(b'watched')\nwatch.sequence()", ""),
 }

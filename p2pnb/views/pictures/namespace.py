@@ -35,7 +35,8 @@ def namespace(nodes: Sequence[Row], rows: Iterable[Row], refused: Iterable[Row] 
     left, top, line = 186.0, 86.0, 30.0
     spacing = max(34.0, max((svg.width_of(svg.name_of(row["node"], row["uid"]), 12) for row in nodes), default=0) + 14)
     right = left + max(1, len(nodes)) * spacing
-    there = (NEWEST, bool(held)), (OLDER, len(held) > 1), (REFUSED, bool(denied)), (ABSENT, bool(versions))
+    missing = any(len({**held.get(version, {}), **denied.get(version, {})}) < len(nodes) for version in versions)
+    there = (NEWEST, bool(held)), (OLDER, len(held) > 1), (REFUSED, bool(denied)), (ABSENT, missing)
     parts = [svg.legend([kind for kind, wanted in there if wanted], 14, 18)]
     parts += [] if versions else [svg.text(14, 18, "no node has this entry", kind="soft")]
     parts += [svg.text(14, top - 26, "sequence", kind="soft", size=11), svg.text(84, top - 26, "value", kind="soft", size=11)]
