@@ -51,6 +51,7 @@ class Network:
         self.injection = Injection(self)
         self.disk: Disk | None = None
         self._simulated = kind not in ("tcp", "memory")
+        self._growing = asyncio.Lock()
 
     def position_of(self, uid: int | None) -> int | None:
         """The position of the member with this uid; None for a stranger."""
@@ -63,7 +64,14 @@ class Network:
     # --- beginning ------------------------------------------------------------------------------------------------------
 
     async def grow(self, n: int, bootstrap: Collection[tuple[str, int]], step: Callable[[], None]) -> list[Member]:
-        """`n` more members, started and joined. Raises what kept the first one from it, and leaves none of them behind."""
+        """`n` more members, started and joined. Raises what kept the first one from it, and leaves none of them behind.
+
+        Who grows while somebody else does waits: positions are given once, and for good.
+        """
+        async with self._growing:
+            return await self._grown(n, bootstrap, step)
+
+    async def _grown(self, n: int, bootstrap: Collection[tuple[str, int]], step: Callable[[], None]) -> list[Member]:
         carrier = self.carrier = self.carrier or TcpCarrier.shared()  # the loop's own, so it is asked for on the loop
         if self.disk is None and self.settings.store is not None:
             self.disk = open_store(self.settings.store, simulated=self._simulated)

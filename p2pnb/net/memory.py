@@ -116,9 +116,13 @@ class Pipe:
             self._queue.append((self._arrival(what) if arrives == NEVER else arrives, what))
         self.run()
 
+    def clear(self) -> None:
+        """Nobody is left at either end: what is on the wire goes nowhere."""
+        self._queue.clear()
+
     def _deliver(self) -> None:
         self._busy = False
-        if self.held or self._network.wire(self._pair).blocked:
+        if not self._queue or self.held or self._network.wire(self._pair).blocked:
             self.run()
             return
         _, what = self._queue.popleft()
@@ -289,6 +293,7 @@ class MemoryNetwork(Carrier):
     def forget(self, *pipes: Pipe) -> None:
         """Nobody is left at either end of these."""
         for pipe in pipes:
+            pipe.clear()
             self.stuck.pop(pipe, None)
 
     def wire(self, pair: Pair) -> Condition:

@@ -377,3 +377,19 @@ def test_every_request_still_ends_in_time_whatever_is_wrong_with_the_wires() -> 
             assert max(ended) <= REQUEST_TIMEOUT + 1e-6
 
     simulate(test)
+
+
+def test_who_joins_while_others_do_gets_a_position_of_its_own() -> None:
+    """Also where one of them cannot join after all."""
+
+    async def test() -> None:
+        async with town(5, 14) as network:
+            partition = begin(network, Partition(network.members[:2]))
+            joining = [asyncio.ensure_future(network.grow(2, [], lambda: None)) for _ in range(6)]
+            joined = [each for each in await asyncio.gather(*joining, return_exceptions=True) if isinstance(each, list)]
+            assert 0 < len(joined) < 6
+            assert [member.position for member in network.members] == list(range(5 + 2 * len(joined)))
+            assert all(network.position_of(member.uid.int) == member.position for member in network.members)
+            network.injection.end(partition)
+
+    simulate(test)

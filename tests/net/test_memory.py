@@ -166,6 +166,23 @@ def test_a_cable_may_be_cut_in_one_direction_only(memory: Any) -> None:
     memory.run(test)
 
 
+def test_a_wire_that_is_cut_keeps_nothing_once_both_ends_are_gone(memory: Any) -> None:
+    """Also what was just about to be delivered when the last one left."""
+
+    async def test() -> None:
+        network = MemoryNetwork(random.Random(1), latency=1.0)
+        a, b = await pair(memory, network)
+        await link(memory, a, b)
+        a.send(b.ip, b.port, (REF, 0), uid=b.uid)
+        network.condition((a.ip, a.port), (b.ip, b.port), blocked=True)
+        a.kill()
+        b.kill()
+        await asyncio.sleep(10)
+        assert not network.stuck
+
+    memory.run(test)
+
+
 def test_a_slow_reader_takes_so_many_bytes_a_second(memory: Any) -> None:
     async def test() -> None:
         network = MemoryNetwork(random.Random(1))

@@ -1,0 +1,313 @@
+"""One simulated run, drawn from a seed: a cluster, a workload of every public procedure, and faults; all of it checked as it goes.
+
+A run has two parts. In the storm, some thirty steps follow each other: somebody calls a procedure, a fault begins or ends, nodes
+crash, come back or join, time passes. Several things are under way at once. In the calm, in mode "liveness", everything is mended: then there
+must be progress within 60 seconds, and after an hour and a half of upkeep whatever was acknowledged and has a living, honest
+holder must be found. Mode "safety" has a wilder storm, with liars, and no calm: nothing may ever be wrong, but nothing need succeed.
+
+Time is virtual, chance is one generator. The same seed gives the same run, to the last message: `Trace.digest` says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from p2pnb import Author, key_of
+from p2pnb.cluster.churn import Churn, Exponential
+from p2pnb.cluster.injection import Active
+from p2pnb.cluster.member import Member, Settings
+from p2pnb.cluster.network import Network
+from p2pnb.errors import NotFound, P2PError
+from p2pnb.faults import Crash, DiskErrors, Fault, Latency, Liars, Loss, Partition, Resets, Skew, SlowReaders
+from p2pnb.net.virtual import VirtualLoop
+from p2pnb.peer.peer import Peer
+from p2pnb.uid import Key
+from tests.simulation.invariants import Invariants, Trace, Violation
+
+MODES = ("safety", "liveness")
+PROGRESS = 60.0  # virtual seconds within which something succeeds once everything is mended
+QUIET = 5_400.0  # virtual seconds until upkeep has mended what can be mended
+STEPS = 30
+
+
+class Run:
+    """The run of `seed` in `mode`. `go()` raises `Violation`; `trace` tells what happened."""
+
+    def __init__(self, seed: int, mode: str) -> None:
+        self.seed, self.mode = seed, mode
+        self.rng = random.Random(f"simulation {mode} {seed}")
+        self.trace = Trace()
+        self.authors = [Author.from_seed(self.rng.randbytes(32)) for _ in range(3)]
+        self.topics = [key_of(b"topic %d" % each) for each in range(4)]
+        self.values: dict[Key, bytes] = {}  # everything that was ever to be stored
+        self.acknowledged: dict[Any, Any] = {}  # ("value", key), ("bag", topic, value), ("entry", author, topic): what
+        self.signed: dict[Any, set[bytes]] = {}  # what an author ever signed under a name
+        self.faults: list[Active] = []
+        self.working: set[asyncio.Task[None]] = set()
+
+    def go(self) -> None:
+        unhandled: list[dict[str, Any]] = []
+
+        async def whole() -> None:
+            loop = asyncio.get_running_loop()
+            loop.set_exception_handler(lambda _, context: unhandled.append(context))
+            await self._whole()
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            if left:
+                raise Violation(f"tasks are left: {sorted(each.get_coro().__qualname__ for each in left)}")  # type: ignore[union-attr]
+
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            try:
+                runner.run(whole())
+            finally:
+                for context in unhandled[:3]:
+                    self.trace.say(f"unhandled: {context['message']}: {context.get('exception')!r}")
+        if unhandled:
+            raise Violation(f"{len(unhandled)} unhandled: {unhandled[0]['message']}: {unhandled[0].get('exception')!r}")
+
+    async def _whole(self) -> None:
+        rng = self.rng
+        n = min(10 + int(rng.expovariate(1 / 7)), 60)
+        settings = Settings(encryption=False, k=rng.choice((2, 5, 20, 20)))
+        latency = rng.choice((0.0, 0.02, 0.05))
+        self.network = Network("memory", settings, rng.getrandbits(32), latency, 0.0)
+        self.trace.say(f"{n} nodes, k={settings.k}, latency {latency:g} s")
+        self.invariants = Invariants(self.network, self.trace)
+        await self.network.grow(n, [], lambda: None)
+        try:
+            for _ in range(STEPS):
+                await self._step()
+                self.invariants.check()
+            if self.mode == "liveness":
+                await self._calm()
+        finally:
+            for task in self.working:
+                task.cancel()
+            await asyncio.gather(*self.working, return_exceptions=True)
+            await self.network.close()
+        await asyncio.sleep(10.0)  # what is closing has closed
+        self.invariants.closed()
+
+    # --- the storm --------------------------------------------------------------------------------------------------------
+
+    async def _step(self) -> None:
+        chance = self.rng.random()
+        if chance < 0.60:
+            work = self._call(self.rng.choice(self.network.living))
+            if self.rng.random() < 0.5:
+                await work
+            else:
+                self._spawn(work)
+        elif chance < 0.72:
+            self._begin(self._some_fault())
+        elif chance < 0.80 and self.faults:
+            self._end(self.faults.pop(self.rng.randrange(len(self.faults))))
+        elif chance < 0.84:
+            self._spawn(self._join())
+        elif chance < 0.98:
+            await self._pass(self.rng.expovariate(1 / 20))
+        else:
+            await self._pass(self.rng.uniform(600, 4_000))
+
+    async def _pass(self, seconds: float) -> None:
+        self.trace.say(f"{seconds:.1f} s pass")
+        await asyncio.sleep(seconds)
+
+    async def _join(self) -> None:
+        try:
+            (member,) = await self.network.grow(1, [], lambda: None)
+        except P2PError as error:
+            self.trace.say(f"nobody joins: {error!r:.80}")
+        else:
+            self.trace.say(f"node {member.position} joins")
+
+    def _some_fault(self) -> Fault:
+        rng, wild = self.rng, self.mode == "safety"
+        some = rng.sample(self.network.members, rng.randint(1, max(1, len(self.network.members) // 3)))
+        faults: list[Callable[[], Fault]] = [
+            lambda: Latency(*rng.choice(((0.2, 0.2), (0.5, 0.4), (1.0, 1.0))), nodes=rng.choice((None, some))),
+            lambda: Loss(rng.choice((0.05, 0.2, 0.4)), nodes=rng.choice((None, some))),
+            lambda: Resets(rng.choice((0.1, 0.5)), every=rng.choice((2.0, 10.0))),
+            lambda: Partition(some, one_way=rng.random() < 0.5),
+            lambda: SlowReaders(some, rng.choice((0.0, 50.0, 2_000.0))),
+            lambda: Crash(some, back_after=rng.choice((None, 0.0, 20.0, 600.0)), silent=rng.random() < 0.5, disk=rng.random() < 0.5),
+            lambda: Skew(some, ahead=rng.choice((0.0, 3.0, 1_800.0)), rate=rng.choice((1.0, 1.01, 0.99, 1.5))),
+            lambda: DiskErrors(some, rng.choice((0.3, 1.0))),
+            lambda: Churn(Exponential(120.0), away=rng.choice((0.0, 30.0)), nodes=some, disk=rng.random() < 0.5),
+        ]
+        if wild:
+            faults += [lambda: Liars(some, lies=tuple(rng.sample(("values", "contacts", "namespaces", "bags", "promises"), 2)))] * 2
+        return rng.choice(faults)()
+
+    def _begin(self, fault: Fault) -> None:
+        if isinstance(fault, (Crash, Churn)) and len(self.network.living) < 8:
+            return
+        self.trace.say(f"begins: {fault}")
+        self.faults += self.network.injection.begin([fault])
+
+    def _end(self, active: Active) -> None:
+        self.trace.say(f"ends: {active.fault}")
+        self.network.injection.end([active])
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self.working.add(task)
+        task.add_done_callback(self.working.discard)
+
+    # --- the workload -----------------------------------------------------------------------------------------------------
+
+    async def _call(self, member: Member) -> None:
+        """One procedure, drawn; what it acknowledges is noted, what it answers is checked."""
+        procedures = (
+            self._set, self._ref, self._set, self._ref, self._publish, self._bag, self._bag_at, self._entry_set, self._entry_ref,
+            self._entry_set, self._entry_ref_at, self._lookup, self._connect, self._bootstrap,
+        )  # fmt: skip
+        procedure = self.rng.choice(procedures)
+        name = f"node {member.position} {procedure.__name__[1:]}"
+        peer = member.peer
+        if peer is None:
+            return
+        self.trace.say(name)
+        try:
+            said = await procedure(peer)
+        except P2PError as error:
+            said = f"{type(error).__name__}: {error!s:.60}"
+        except asyncio.CancelledError:
+            if not peer.closed:
+                raise
+            said = "cancelled"
+        self.trace.say(f"{name} -> {said}")
+
+    def _topic(self) -> Key:
+        return self.rng.choice(self.topics)
+
+    def _value(self) -> Key:
+        return self.rng.choice(list(self.values)) if self.values else key_of(b"nowhere")
+
+    async def _set(self, peer: Peer) -> str:
+        value = self.rng.randbytes(self.rng.choice((1, 40, 400, 4_000)))
+        self.values[key_of(value)] = value
+        key = await peer.set(value)
+        self.acknowledged["value", key] = value
+        return f"{key!r} at {peer.last.stored}"
+
+    async def _ref(self, peer: Peer) -> str:
+        key = self._value()
+        value = await peer.ref(key)
+        if hashlib.sha256(value).digest() != key:
+            raise Violation(f"ref of {key!r} gave something else: {value[:20]!r}")
+        return f"{key!r}"
+
+    async def _publish(self, peer: Peer) -> str:
+        topic, value = self._topic(), self._value()
+        await peer.bag_publish(topic, value)
+        self.acknowledged["bag", topic, value] = value
+        return f"{value!r} in {topic!r} at {peer.last.stored}"
+
+    async def _bag(self, peer: Peer) -> str:
+        read = self.rng.choice((peer.bag_popular, peer.bag_recent, peer.bag_sample))
+        found = await read(self._topic())
+        if len(set(found)) != len(found):
+            raise Violation("a bag was read that lists a value twice")
+        return f"{len(found)} values"
+
+    async def _bag_at(self, peer: Peer) -> str:
+        read = self.rng.choice((peer.bag_popular_at, peer.bag_recent_at, peer.bag_sample_at))
+        return f"{len(await read(self.rng.choice(self.network.members).uid, self._topic()))} values"
+
+    async def _entry_set(self, peer: Peer) -> str:
+        author, topic, value = self.rng.choice(self.authors), self._topic(), self._value()
+        self.signed.setdefault((author.public_key, topic), set()).add(value)
+        await peer.namespace_set(author.private_key, author.public_key, topic, value)
+        sequence = int(str(peer.last.facts.get("sequence", 0)))
+        before = self.acknowledged.get(("entry", author.public_key, topic), 0)
+        self.acknowledged["entry", author.public_key, topic] = max(before, sequence)
+        return f"version {sequence} at {peer.last.stored}"
+
+    def _check_signed(self, public_key: bytes, topic: Key, value: bytes) -> str:
+        if value not in self.signed.get((public_key, topic), ()):
+            raise Violation(f"an entry was read that its author never signed: {value[:8].hex()}")
+        return value[:4].hex()
+
+    async def _entry_ref(self, peer: Peer) -> str:
+        author, topic = self.rng.choice(self.authors), self._topic()
+        return self._check_signed(author.public_key, topic, await peer.namespace_ref(author.public_key, topic))
+
+    async def _entry_ref_at(self, peer: Peer) -> str:
+        author, topic = self.rng.choice(self.authors), self._topic()
+        whom = self.rng.choice(self.network.members).uid
+        return self._check_signed(author.public_key, topic, await peer.namespace_ref_at(whom, author.public_key, topic))
+
+    async def _lookup(self, peer: Peer) -> str:
+        found = await peer.lookup(Key(self.rng.randbytes(32)))
+        uids = [each.uid for each in found.nearest]
+        if uids != sorted(set(uids), key=lambda uid: (uid or 0) ^ found.target):
+            raise Violation("a lookup's nearest are not in order, or one stands there twice")
+        return f"{len(uids)} nearest in {found.hops} hops"
+
+    async def _connect(self, peer: Peer) -> str:
+        other = self.rng.choice(self.network.members)
+        return str(await peer.connect(other.ip, other.port))
+
+    async def _bootstrap(self, peer: Peer) -> str:
+        await peer.bootstrap(far=self.rng.random() < 0.3)
+        return f"{len(peer.table)} contacts"
+
+    # --- the calm ---------------------------------------------------------------------------------------------------------
+
+    async def _calm(self) -> None:
+        """Everything is mended; then something succeeds, and later all that was acknowledged and has a holder is found."""
+        for active in self.faults:
+            self._end(active)
+        self.faults.clear()
+        await self._progress()
+        self.invariants.check()
+        await self._pass(QUIET)
+        self.invariants.check()
+        self.invariants.quiet()
+        for what, value in list(self.acknowledged.items()):
+            await self._must_be_found(what, value)
+
+    async def _progress(self) -> None:
+        """Within 60 s a value can be stored and read again, by nodes that were there all the time and by those that came back."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PROGRESS
+        error: Exception | None = None
+        while loop.time() < until:
+            try:
+                writer, reader = self.rng.sample(self.network.living, 2)
+                async with asyncio.timeout_at(until):
+                    key = await writer.living().set(self.rng.randbytes(40))
+                    await reader.living().ref(key)
+            except (P2PError, TimeoutError, ValueError) as why:
+                error = why
+                await asyncio.sleep(1.0)
+            else:
+                self.trace.say("there is progress")
+                return
+        raise Violation(f"no progress within {PROGRESS:g} s after everything was mended: {error!r}")
+
+    async def _must_be_found(self, what: Any, value: Any) -> None:
+        holders = self.invariants.holders(what, value)
+        if not holders:
+            return
+        readers = self.rng.sample(self.network.living, 2)
+        for reader in readers:
+            try:
+                found = await self._read(reader.living(), what)
+            except NotFound as error:
+                found = error
+            good = found >= value if what[0] == "entry" and isinstance(found, int) else value in found if what[0] == "bag" else found == value
+            if not good:
+                raise Violation(f"{what[0]} {what[1]!r} is held by {holders}, and node {reader.position} finds {found!r:.200}")
+
+    async def _read(self, peer: Peer, what: Any) -> Any:
+        if what[0] == "value":
+            return await peer.ref(what[1])
+        if what[0] == "bag":
+            return await peer.bag_popular(what[1])
+        return (await peer.namespace_version(what[1], what[2])).sequence
