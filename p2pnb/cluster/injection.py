@@ -230,7 +230,7 @@ class Injection:
         return self._spawn(self._returning, self._back(active, member, active.down.pop(member)))
 
     async def _back(self, active: Active, member: Member, kept: Kept | None) -> None:
-        if member.alive:  # somebody else has restarted it
+        if member.alive or member not in self._network.members:  # restarted by somebody else, or given up while it was joining
             return
         self._note(active, "comes back", [member])
         joining = self._network.restart(member, kept)

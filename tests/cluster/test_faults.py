@@ -160,6 +160,21 @@ def test_a_crash_with_a_disk_keeps_what_was_there_and_without_one_nothing(disk: 
     simulate(test)
 
 
+def test_who_crashes_while_joining_is_given_up_and_does_not_come_back() -> None:
+    async def test() -> None:
+        async with town(5, 15) as network:
+            joining = asyncio.ensure_future(network.grow(1, [], lambda: None))
+            await asyncio.sleep(0.05)
+            begin(network, Crash(network.members[5:], back_after=10.0))
+            with pytest.raises(P2PError):
+                await joining
+            await asyncio.sleep(30)
+        carrier: Any = network.carrier
+        assert not carrier.listeners, "it has come back, and nobody knows of it"
+
+    simulate(test)
+
+
 def test_ending_a_crash_brings_back_who_is_down_and_they_join() -> None:
     async def test() -> None:
         async with town(10, 8) as network:

@@ -4,6 +4,8 @@ The nightly run is `python -m tests.simulation --seeds 0:10000 --mode both --job
 each the command that replays it, and ends with status 1 if there was any.
 """
 
+# ruff: noqa: T201 (a command prints)
+
 from __future__ import annotations
 
 import argparse

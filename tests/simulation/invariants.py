@@ -1,4 +1,4 @@
-"""What must never be wrong, whatever fails and whoever lies; checked at every store and every end of a request, and as a whole after each step.
+"""What must never be wrong, whatever fails and whoever lies: checked when something is stored, when a request ends, and after each step.
 
 - What is kept under a key has that hash; a version that is kept is signed; the newest one of an entry never goes back.
 - Only peers that were met stand in a table, each at an address where it really listens.
@@ -28,6 +28,7 @@ from p2pnb.peer.report import Event
 from p2pnb.wire.messages import NamespaceSet, Set
 
 HAIR = 1e-6
+FEW = 3  # keepers, of five, that whoever throws a record away must leave
 
 
 class Violation(AssertionError):
@@ -68,6 +69,7 @@ class Invariants:
         self._newest: dict[tuple[int, int], int] = {}  # (a store, a point) -> the highest sequence number that it had
         self._stores: dict[int, Store] = {}  # so that no identity is used again
         self._found: list[str] = []
+        self.honest = True  # whether nobody lies
         self._real: set[tuple[int, str, int]] = set()  # everybody who ever listened
         network.log.append = self._ended  # type: ignore[method-assign]
         dress = network.injection.dress
@@ -89,11 +91,16 @@ class Invariants:
         put, drop = store.put, store.drop
 
         def checked_put(request: Put, key: int, now: float, **whose: Any) -> bool | Deferred[bool]:
+            store.expire(now)
+            if key not in store.namespaces._entries:  # an entry that has expired may begin anew
+                self._newest.pop((id(store), key), None)
             taken = put(request, key, now, **whose)
             self._stored(member, store, request, key, taken)
             return taken
 
         def noted_drop(key: int) -> None:
+            if self.honest and len(self._keepers(key)) < FEW:
+                self._say(f"node {member.position} throws a record away that only nodes {self._keepers(key)} keep")
             self._newest.pop((id(store), key), None)
             drop(key)
 
@@ -103,6 +110,8 @@ class Invariants:
     def _stored(self, member: Member, store: Store, request: Put, key: int, taken: bool | Deferred[bool]) -> None:
         if isinstance(request, Set) and taken is True and _sha(request.value) != key:
             self._say(f"node {member.position} took a value under a key that is not its hash")
+        if taken is True and key not in store.keys():
+            self._say(f"node {member.position} said that it took a record, and has not kept it")
         if isinstance(request, NamespaceSet):
             self._check_entries(member, store, key)
         if store.quota.used > store.quota.total:
@@ -111,6 +120,8 @@ class Invariants:
     def _ended(self, event: Event) -> None:
         self._trace.note(event)
         position = self._network.position_of(event.node)
+        if self.honest and event.outcome == "nonsense":
+            self._say(f"node {position} took the reply to a {event.verb} for nonsense, and nobody lies")
         member = None if position is None else self._network.members[position]
         if member is None or member._clock is not None or member.peer is None:
             return  # a clock that is wrong cannot tell
@@ -134,11 +145,18 @@ class Invariants:
             for asked in peer.requests._open:
                 if member._clock is None and now - asked.since > spec_timeout() + HAIR:
                     self._say(f"node {member.position} has waited {now - asked.since:.1f} s for {asked.contact}")
-            self._check_store(member, peer.store)
+            self._check_store(member, peer.store, peer.clock())
         if self._found:
             raise Violation("; ".join(dict.fromkeys(self._found)))
 
-    def _check_store(self, member: Member, store: Store) -> None:
+    def _keepers(self, key: int) -> list[int]:
+        return [member.position for member in self._network.living if key in member.living().store.keys()]
+
+    def _check_store(self, member: Member, store: Store, now: float) -> None:
+        store.expire(now)  # as upkeep does each minute
+        for kept in (*store.values._records.values(), *store.namespaces._entries.values()):
+            if now - kept.since > spec.EXPIRY:
+                self._say(f"node {member.position} keeps something that is {now - kept.since:.0f} s old")
         for key, record in store.values._records.items():
             if _sha(record.value) != key:
                 self._say(f"node {member.position} keeps a value under a key that is not its hash")
@@ -173,7 +191,7 @@ class Invariants:
         for member in self._network.living:
             peer, endpoint = member.living(), member.endpoint
             assert endpoint is not None
-            if len(endpoint._links) > len(self._network.members) + 2:
+            if len(endpoint._links) > 2 * len(self._network.members):
                 raise Violation(f"node {member.position} has {len(endpoint._links)} connections to {len(self._network.members)} nodes")
             if len(peer.requests) > spec.MAX_UNANSWERED:
                 raise Violation(f"node {member.position} has {len(peer.requests)} open requests, and nobody asked it anything")
