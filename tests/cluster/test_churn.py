@@ -109,7 +109,8 @@ def test_the_same_seed_gives_the_same_churn() -> None:
     assert run() == first
 
 
-def test_churn_from_a_cell() -> None:
+@pytest.mark.parametrize("network", ["memory", "virtual"])
+def test_churn_from_a_cell(network: str) -> None:
     async def test(cluster: Cluster) -> None:
         with cluster.churn(Exponential(0.2), away=0.1, nodes=cluster[1:8]) as churn:
             while set(churn.frame()["what"]) < {"begins", "crashes", "comes back"}:
@@ -119,7 +120,7 @@ def test_churn_from_a_cell() -> None:
         while not all(node.alive for node in cluster):
             await cluster.run(asyncio.sleep, 0.05)
 
-    on(test, network="memory")
+    on(test, network=network)
 
 
 def frame(*rows: tuple[float, float, float]) -> pd.DataFrame:
