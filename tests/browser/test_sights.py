@@ -73,6 +73,9 @@ def test_messages_are_read_where_the_pointer_rests(lab: Lab) -> None:
         )
         notebook.page.mouse.move(*at)
         says(notebook.cell(1).locator(".p2p-tip"), "#(set #u8(119 111 114 100 115))")
+        notebook.cell(1).locator(".p2p-drawn").press("ArrowDown")
+        says(notebook.cell(1).locator(".p2p-tip"), "peers · #5 → ")
+        assert notebook.cell(1).locator(".p2p-pointed").count() == 1
 
 
 def test_a_bag_fills_and_kills_are_rewound(lab: Lab) -> None:

@@ -7,6 +7,7 @@ const SIGHT = `
 .p2p-sight .p2p-drawn{flex:0 1 auto;min-width:0;overflow-x:auto;border-radius:4px}
 .p2p-sight .p2p-drawn svg{display:block}
 .p2p-sight [data-tip]{cursor:help}
+.p2p-sight .p2p-pointed{filter:drop-shadow(0 0 2px var(--p2p-ink))}
 .p2p-sight .p2p-message:hover path:not([stroke-opacity="0"]){stroke-width:calc(3px*var(--p2p-scale,1))}
 .p2p-sight table{border-collapse:collapse;font-size:.95em;font-variant-numeric:tabular-nums;margin:0}
 .p2p-sight th{font-weight:400;color:var(--p2p-soft);text-align:left;padding:1px 12px 4px 0;border-bottom:1px solid var(--p2p-line);background:none}
@@ -54,6 +55,19 @@ export default live((ui) => {
     ui.tip(found ? found.dataset.tip : null, event.clientX - frame.left, event.clientY - frame.top);
   });
   drawn.addEventListener("pointerleave", () => ui.tip(null));
+  drawn.addEventListener("blur", () => ui.tip(null));
+
+  let pointed = -1;  // what the arrow keys ↑ and ↓ have come to, of all that has a tip
+  function point(step) {
+    const all = [...drawn.querySelectorAll("[data-tip]")];
+    if (!all.length) return;
+    pointed = (pointed + step + all.length) % all.length;
+    all[pointed].scrollIntoView({ block: "nearest" });
+    const at = all[pointed].getBoundingClientRect(), frame = ui.body.getBoundingClientRect();
+    ui.tip(all[pointed].dataset.tip, (at.left + at.right) / 2 - frame.left, at.bottom - frame.top - 10);
+    all.forEach((each, i) => each.classList.toggle("p2p-pointed", i === pointed));
+  }
+  ui.keys(drawn, { ArrowDown: () => point(1), ArrowUp: () => point(-1), Escape: () => { pointed = -1; ui.tip(null); } });
 
   function tab() {
     if (!tabs.length) tabs = state.tabs.map(([id, label, title]) => [id, ui.button(label, title, () => ui.send({ tab: id }))]);

@@ -48,7 +48,7 @@ def sequence_state(rows: Sequence[Row], uids: Mapping[int, int], most: int = MOS
     """The messages of `rows` (those of `frames.events`, with `words`) as a diagram."""
     failed = sum(row["rtt"] is None for row in rows)
     status = f"{len(rows)} request{'s' * (len(rows) != 1)}" + (f", {failed} without a reply" if failed else "")
-    return {"svg": pictures.sequence(rows, uids=uids, most=most), "status": status, "words": "Point at an arrow to read its message."}
+    return {"svg": pictures.sequence(rows, uids=uids, most=most), "status": status, "words": "Point at an arrow to read its message, or press ↓."}
 
 
 class Messages(Sight):
