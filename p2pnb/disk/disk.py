@@ -100,7 +100,11 @@ class Disk:
         for earlier in [part for part in self._parts if part.node == node]:
             earlier.close()
         self._await_thread()
-        part = Part(self, node, [each._replace(moment=each.moment - self._shift) for each in self._file.rows(node)])
+        try:
+            rows = self._file.rows(node)
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._file.path} cannot be read: {error}; launch again with it, and what is whole will be saved") from error
+        part = Part(self, node, [each._replace(moment=each.moment - self._shift) for each in rows])
         self._parts.append(part)
         return part
 
@@ -148,7 +152,15 @@ class Disk:
             self._committed(batches, work())
             return
         future = self._loop.run_in_executor(self._executor, work)
-        future.add_done_callback(lambda done: self._committed(batches, done.result()), context=Context())
+        future.add_done_callback(partial(self._ended, batches), context=Context())
+
+    def _ended(self, batches: list[Batch], future: asyncio.Future[list[Exception | None]]) -> None:
+        error = future.exception()
+        if isinstance(error, Exception):  # a mistake of ours: said aloud, and nobody waits for ever
+            self._loop.call_exception_handler({"message": f"{self!r} could not commit", "exception": error})
+            self._committed(batches, [error] * len(batches))
+        else:
+            self._committed(batches, future.result())
 
     def _commit(self, batches: list[Batch], time_row: Row) -> list[Exception | None]:
         """On the thread: writes all of it in one transaction; what each batch came to."""

@@ -60,7 +60,10 @@ class RecordsFile:
         self.path = path
         self.notices: list[str] = []
         self._connect = connect
-        self._connection = self._open()
+        try:
+            self._connection = self._open()
+        except sqlite3.Error as error:
+            raise StoreError(f"{path} cannot be opened: {error}; see whether the disk is in order and has room") from error
 
     def write(self, rows: Iterable[Row], gone: Iterable[tuple[bytes, int, bytes]] = ()) -> None:
         """All of this or nothing, on the disk when it returns. Raises `sqlite3.Error` or `OSError` when the disk does not take it."""

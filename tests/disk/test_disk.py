@@ -256,6 +256,34 @@ def test_a_failed_write_is_answered_once_the_retry_has_it(tmp_path: Path) -> Non
     simulate(test)
 
 
+def test_a_mistake_while_committing_is_said_and_nobody_waits_for_ever(tmp_path: Path) -> None:
+    async def test() -> None:
+        unhandled: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+        opened = Opened(tmp_path / "store")
+        opened.part.write(value_at(1), lambda: (0.0, lambda: 1 / 0))
+        assert not await opened.part.flushed()
+        assert [type(each["exception"]) for each in unhandled] == [ZeroDivisionError]
+        opened.close()
+
+    run(test)
+
+
+def test_a_file_that_goes_bad_while_it_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        opened = Opened(tmp_path / "store")
+
+        def broken(*_: Any) -> None:
+            raise sqlite3.DatabaseError("database disk image is malformed")
+
+        monkeypatch.setattr(opened.disk._file, "rows", broken)
+        with pytest.raises(StoreError, match="malformed; launch again with it, and what is whole will be saved"):
+            opened.disk.part(UID)
+        opened.close()
+
+    run(test)
+
+
 # --- quotas -------------------------------------------------------------------------------------------------------------
 
 
