@@ -218,6 +218,8 @@ class Injection:
         active.down[member] = member.kept() if disk else None
         self._note(active, "crashes", [member])
         self._network.kill([member], silent)
+        if not disk:
+            member.lose_disk()
         return True
 
     async def _back_later(self, active: Active, seconds: float) -> None:

@@ -179,6 +179,11 @@ class Member:
             self.peer = None
             self.endpoint.kill(silent)
 
+    def lose_disk(self) -> None:
+        """What it kept on a disk is gone, too; its key is not."""
+        if self._disk is not None:
+            self._disk.erase(self.uid)
+
     async def close(self) -> None:
         """Ends it in order. Idempotent."""
         peer, self.peer = self.peer, None

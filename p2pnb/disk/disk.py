@@ -108,6 +108,14 @@ class Disk:
         self._parts.append(part)
         return part
 
+    def erase(self, uid: Key) -> None:
+        """Deletes what the node `uid` keeps here, for experiments. Raises `sqlite3.Error` where the disk does not take that."""
+        node = bytes(uid[:NODE_BYTES])
+        for part in [part for part in self._parts if part.node == node]:
+            part.close()
+        self._await_thread()
+        self._file.erase(node)
+
     def forget(self, part: Part) -> None:
         if part in self._parts:
             self._parts.remove(part)

@@ -91,6 +91,10 @@ class RecordsFile:
         """Deletes what expires and was set at `moment` or before."""
         self._connection.execute(_PURGE, (moment,))
 
+    def erase(self, node: bytes) -> None:
+        """Deletes all rows of one node."""
+        self._connection.execute("DELETE FROM records WHERE node = ?", (node,))
+
     def close(self) -> None:
         self._connection.close()
 

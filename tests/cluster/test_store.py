@@ -17,6 +17,7 @@ import pytest
 from live import each_network
 
 from p2pnb import Author, Cluster, Identity, key_of
+from p2pnb.cluster.faults import Crash
 from p2pnb.errors import NotFound, StoreError, StoreFull
 
 
@@ -303,3 +304,17 @@ def test_uids_are_kept_by_position(tmp_path: Path) -> None:
     alive(test)
     assert sorted(path.name for path in tmp_path.glob("*.key")) == ["node-0000.key", "node-0001.key", "node-0002.key"]
     assert Identity.load_or_create(tmp_path / "node-0001.key") == identities[1]
+
+
+@pytest.mark.parametrize("disk", [False, True])
+def test_a_machine_that_crashes_with_its_disk_or_without(tmp_path: Path, disk: bool) -> None:
+    async def test() -> None:
+        async with Cluster.launch(6, network="virtual", seed=1, store=tmp_path) as cluster:
+            key = await cluster[0].set(b"value")
+            holders = cluster.holders(key)
+            cluster.faults(Crash(list(holders), back_after=5.0, disk=disk))
+            await cluster.advance(8.0)
+            assert all(node.alive for node in holders)
+            assert (set(holders) <= set(cluster.holders(key))) is disk
+
+    alive(test)
