@@ -159,6 +159,15 @@ class Notebook:
         assert done["failed"] == fails, done["text"]
         return done
 
+    def start(self, index: int) -> None:
+        """Begins to run a cell, and does not wait for it."""
+        self.page.evaluate(f"(index) => {{ {CURRENT}.content.activeCellIndex = index; {CURRENT}.content.deselectAll(); }}", index)
+        self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-cell'); }")
+
+    def wait(self) -> None:
+        """Waits until no cell runs any more."""
+        self.page.wait_for_function(f"() => {CURRENT}.sessionContext.session.kernel.status === 'idle'")
+
     def cell(self, index: int) -> Any:
         """Where a cell and its outputs are."""
         return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell").nth(index)

@@ -104,14 +104,21 @@ def test_the_target_of_the_small_space_can_be_dragged(lab: Lab) -> None:
         wait_for_text(status(notebook, 0), "11 ⊕ 12 = 7")
 
 
-def test_a_widget_whose_kernel_is_gone_says_so(lab: Lab) -> None:
+def test_a_click_is_answered_while_a_cell_blocks_and_a_widget_whose_kernel_is_gone_says_so(lab: Lab) -> None:
     lab.write("gone.ipynb", LAUNCH, "cluster.map()", "import time; time.sleep(5)", "cluster.map()")
     with lab.open("gone.ipynb") as notebook:
         notebook.run(0)
         notebook.run(1)
         wait_for_text(status(notebook, 1), "20 alive")
         gone = notebook.cell(1).locator(".p2p-gone")
-        notebook.run(2)
+        notebook.start(2)
+        notebook.page.wait_for_function("() => document.querySelectorAll('.jp-Cell')[2].textContent.includes('[*]')")
+        share = notebook.cell(1).get_by_label("share of the living nodes")
+        share.select_option("0.5")
+        notebook.cell(1).get_by_role("button", name="kill them").click()
+        wait_for_text(status(notebook, 1), "10 alive · 10 dead")
+        assert "[*]" in notebook.cell(2).inner_text(), "a click is answered while a cell blocks"
+        notebook.wait()
         assert not gone.is_visible(), "a kernel that is busy is not gone: beats come from the cluster's thread"
         notebook.restart()
         wait_for_text(gone, "its kernel is gone")

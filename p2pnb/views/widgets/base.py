@@ -163,6 +163,7 @@ class Live(anywidget.AnyWidget):
         state = self.look()
         token = hashlib.sha256(repr((title, next(_numbers), state)).encode()).hexdigest()[:12]  # the same when a seeded notebook runs again
         super().__init__(title=title, state=state, beats=stage is not None, scale=svg.look().scale, token=token, **traits)
+        self._unroute()
         self.on_msg(self._on_message)
         if stage is not None:
             stage.made.add(self)
@@ -219,6 +220,18 @@ class Live(anywidget.AnyWidget):
         else:
             log.error("%s: %r", self.title, error, exc_info=error)
         self.said = said
+
+    def _send(self, msg: Any, buffers: Any = None) -> None:
+        super()._send(msg, buffers)
+        self._unroute()
+
+    def _unroute(self) -> None:
+        """Lets the browser choose the subshell that hears it, so that clicks are answered while a cell computes.
+
+        ipykernel 7.4 would have it the one of whoever spoke last on the comm, and the thread that speaks here has none.
+        """
+        if self.comm is not None:
+            self.comm.__dict__.pop("_reply_subshell_id", None)
 
     # --- hearing --------------------------------------------------------------------------------------------------------
 
