@@ -236,7 +236,7 @@ def drawn(it: PolicyLookup, position: Callable[[int], int]) -> str:
         }
         for event in it.events
     ]
-    return pictures.lookup(rows, it.target, own=it.own)
+    return pictures.lookup(rows, it.target, own=None if it.own == FAR else it.own)  # so far away, it would leave no room for the others
 
 
 @contextmanager
@@ -256,7 +256,7 @@ CASES: list[Case[Policy]] = [
     Case("not too early", 2, "want = 3: finished when all three have answered, not before", not_too_early),
     Case("somebody nearer at the end", 1, "the last of three names 4: it is asked too, and 4, 8 and 16 are found", nearer_at_the_end),
     Case("finds the nearest", 3, f"the {K} nearest of {NODES} nodes in {LOOKUPS} of {LOOKUPS} lookups", finds),
-    Case("nearest first", 1, "`nearest` is sorted by distance, and has at most `want`", in_order),
+    Case("nearest first", 1, "what it found is sorted by distance, and not more than want", in_order),
     Case("few requests", 2, f"at most {MOST_RPCS} requests a lookup on average: it ends when the nearest have answered", few_requests),
     Case("past a failure", 1, "want = 2, and 8 fails: finished when 16 and 24 have answered, and those are found", past_a_failure),
     Case("30 % are dead", 2, f"the {K} nearest of the living in {LOOKUPS} of {LOOKUPS} lookups", finds_among_dead),
