@@ -48,7 +48,8 @@ def sequence_state(rows: Sequence[Row], uids: Mapping[int, int], most: int = MOS
     """The messages of `rows` (those of `frames.events`, with `words`) as a diagram."""
     failed = sum(row["rtt"] is None for row in rows)
     status = f"{len(rows)} request{'s' * (len(rows) != 1)}" + (f", {failed} without a reply" if failed else "")
-    return {"svg": pictures.sequence(rows, uids=uids, most=most), "status": status, "words": "Point at an arrow to read its message, or press ↓."}
+    words = "Point at an arrow to read its message, or press ↓." if rows else ""
+    return {"svg": pictures.sequence(rows, uids=uids, most=most), "status": status, "words": words}
 
 
 class Messages(Sight):
