@@ -241,7 +241,6 @@ async def _write(part: Any) -> bool:
 
 def test_a_failed_write_is_answered_once_the_retry_has_it(tmp_path: Path) -> None:
     """What was refused while the disk failed is not lost to the file: memory has it, and readers may have seen it."""
-
     async def test() -> None:
         opened = Opened(tmp_path / "store", threads=False)
         opened.part.fault = OSError(5, "Input/output error")
@@ -380,7 +379,6 @@ def test_a_directory_of_other_things_a_file_and_a_place_that_is_not_ours_are_ref
 
 def test_two_lives_in_one_process(tmp_path: Path) -> None:
     """A node that is restarted while its cluster has the store open; what it had not acknowledged may be lost, and no more."""
-
     async def test() -> None:
         opened = Opened(tmp_path / "store")
         await opened.fill(2, 50)
