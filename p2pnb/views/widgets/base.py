@@ -57,13 +57,13 @@ _COLOURS = ("blue", "orange", "green", "vermillion", "purple", "sky", "grey", "d
 _IN_ITS_PLACE = '.jp-OutputArea-child:has(+ .jp-OutputArea-child [data-p2p="%s"]):not(:has(.p2p-widget)){display:none}'
 
 
-def script(name: str) -> str:
-    """The JavaScript of a widget, `name`.js of this package, behind the base and the constants that it shares with the pictures."""
+def script(*names: str) -> str:
+    """The JavaScript of a widget, these .js files of the package, behind the base and the constants that it shares with the pictures."""
     colours = {each: getattr(svg, each.upper()) for each in _COLOURS}
     constants = {"THEME": svg.theme(".p2p-widget"), "COLOURS": colours, "FONT": svg.FONT, "MONO": svg.MONO}
     package = resources.files("p2pnb.views.widgets")
     parts = [f"const {each} = {json.dumps(value)};" for each, value in constants.items()]
-    return "\n".join([*parts, *((package / f"{each}.js").read_text(encoding="utf-8") for each in ("base", name))])
+    return "\n".join([*parts, *((package / f"{each}.js").read_text(encoding="utf-8") for each in ("base", *names))])
 
 
 class Timer(Protocol):

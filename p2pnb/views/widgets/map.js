@@ -1,17 +1,14 @@
 // cluster.map(): the trie of all nodes. See map.py for what `ground` and `state` hold, and replay.py for a replay.
 // Two layers: the still one (tree, marks, names) is drawn when something changes, the moving one (requests) in each frame.
 
-const STRANGER = 0xffff, FAILED = 1, FOUND = 2;
-const FADE = 700, SHORTEST = 350;  // ms
 const INK = "var(--p2p-ink)";
-const MOST_MOVING = 8000;  // requests in flight in the picture
 
 export default live((ui) => {
   const { blue, orange, green, vermillion, purple, sky, grey } = COLOURS, s = ui.scale;
   const view = ui.canvas(300, "The nodes of the cluster as leaves of a binary trie; arrow keys go from leaf to leaf, Enter selects");
   const still = document.createElement("canvas"), paper = still.getContext("2d");
-  let ground = null, state = null, stale = true, zoom = 1, pan = 0, over = -1, drag = null, rate = null;
-  let replays = [], pulses = [], said = "", rates = [];
+  let ground = null, state = null, stale = true, zoom = 1, pan = 0, over = -1, drag = null;
+  let pulses = [], rates = [];
 
   // --- where things stand, in CSS pixels
   const left = 44 * s, top = 14 * s;
@@ -45,22 +42,6 @@ export default live((ui) => {
   }
   ui.model.on("change:ground", lay);
   lay();
-
-  ui.onNews((news, buffers) => {
-    const got = news.replay;
-    if (!got) return;
-    const [asked, took, pairs, kinds] = [Float32Array, Float32Array, Uint16Array, Uint8Array].map((kind, i) => numbers(buffers[i], kind));
-    const now = performance.now(), faint = got.cause === "upkeep";
-    const pace = faint ? 900 : 1000 * ui.model.get("pace");
-    if (!pace) return;
-    const last = Math.max(now, ...replays.filter((each) => !each.faint).map((each) => each.end));
-    const begin = faint || last - now > 2.5 * pace ? now : last;  // one after the other, as long as that does not fall far behind
-    const scale = pace / Math.max(got.ms, 1e-3);
-    replays.push({ ...got, asked, took, pairs, kinds, faint, begin, scale, end: begin + pace });
-    let moving = 0;
-    replays = replays.reverse().filter((each) => (moving += each.count) <= MOST_MOVING || each === replays[0]).reverse();
-    ui.redraw();
-  });
 
   // --- the still layer
   function drawStill() {
@@ -196,36 +177,8 @@ export default live((ui) => {
     ctx.restore();
   }
 
-  // --- the moving layer
-  function drawReplay(each, now) {
-    const { ctx } = view, { asked, took, pairs, kinds, scale, begin, faint } = each;
-    for (let i = 0; i < asked.length; i++) {
-      const start = begin + asked[i] * scale;
-      if (start > now) break;
-      const failed = took[i] < 0, length = Math.max(SHORTEST, failed ? 2 * SHORTEST : took[i] * scale), part = (now - start) / length;
-      if (now > start + length + FADE) continue;
-      const one = pairs[2 * i], other = pairs[2 * i + 1];
-      if (one >= ground.n || other >= ground.n || one === other) continue;
-      const [x1, y1, cx, cy, x2, y2] = arc(one, other), strength = part <= 1 ? 1 : 1 - (now - start - length) / FADE;
-      const bad = failed && part > 0.5, colour = bad ? vermillion : kinds[i] === FOUND && part > 0.5 ? green : ui.theme.ink;
-      ctx.globalAlpha = strength * (faint ? 0.14 : 0.55);
-      ctx.strokeStyle = faint ? ui.theme.soft : colour;
-      ctx.lineWidth = (faint ? 1 : 1.6) * s;
-      ctx.beginPath();
-      ctx.moveTo(x1, y1); ctx.quadraticCurveTo(cx, cy, x2, y2);
-      ctx.stroke();
-      if (faint) continue;
-      if (part > 1 && !failed) { if (kinds[i] === FOUND) { ctx.globalAlpha = strength; mark(ctx, "star", x2, y2, 6 * s, green); } continue; }
-      ctx.globalAlpha = strength;
-      const t = failed ? Math.min(1, 2 * part) : 1 - Math.abs(1 - 2 * Math.min(1, part));
-      const x = (1 - t) ** 2 * x1 + 2 * t * (1 - t) * cx + t * t * x2, y = (1 - t) ** 2 * y1 + 2 * t * (1 - t) * cy + t * t * y2;
-      if (bad) mark(ctx, "cross", x2, y2, 6 * s, vermillion);
-      else if (part <= 0.5) mark(ctx, "ring", x, y, 4.5 * s, ui.theme.ink, ui.theme.paper);
-      else if (kinds[i] === FOUND) mark(ctx, "star", x, y, 5 * s, green);
-      else mark(ctx, "disc", x, y, 4.5 * s, ui.theme.ink);
-    }
-    ctx.globalAlpha = 1;
-  }
+  // --- the moving layer: what is replayed, and who died or came back
+  const replays = moving(ui, (one, other) => (one < ground.n && other < ground.n ? arc(one, other) : null));
 
   function draw(now) {
     const { ctx } = view;
@@ -249,8 +202,7 @@ export default live((ui) => {
       ctx.stroke();
     }
     ctx.globalAlpha = 1;
-    replays = replays.filter((each) => now < each.end + SHORTEST + FADE);
-    for (const each of replays) drawReplay(each, now);
+    const busy = replays.draw(ctx, now);
     if (over >= 0) {
       ctx.beginPath();
       ctx.arc(...at(over), radius() + 4 * s, 0, 2 * Math.PI);
@@ -260,14 +212,9 @@ export default live((ui) => {
       label(ctx, over, !upright(), 600);
     }
     ctx.restore();
-    tell(replays.find((each) => !each.faint && now >= each.begin && now < each.end + FADE));
-    return replays.length > 0 || pulses.length > 0;
-  }
-
-  function tell(shown) {
-    const verbs = shown && Object.entries(shown.verbs).map(([verb, count]) => `${count} ${verb}`).join(", ");
-    said = shown ? `${shown.cause}${shown.node === null ? "" : ` from #${shown.node}`}: ${verbs}${shown.failed ? `, ${shown.failed} failed` : ""} · ${shown.ms < 10 ? shown.ms.toFixed(1) : Math.round(shown.ms)} ms` : "";
-    if (caption.textContent !== said) caption.textContent = said;
+    const words = replays.words(now);
+    if (caption.textContent !== words) caption.textContent = words;
+    return busy || pulses.length > 0;
   }
 
   // --- the frame: status, buttons, legend
@@ -282,7 +229,7 @@ export default live((ui) => {
     if (state.faults.length) parts.push(`faults: ${state.faults.join(", ")}`);
     if (ground.key) parts.push(`${state.holders} hold ${ground.key.id}`);
     const [first] = rates, [now, total] = rates[rates.length - 1];
-    if (state.time !== null) parts.push(`${total.toLocaleString("en")} requests`, `simulated ${span(state.time)}`);
+    if (state.time !== null) parts.push(`${total.toLocaleString("en")} requests`, `simulated ${lasting(state.time)}`);
     else parts.push(`${now - first[0] < 300 ? 0 : Math.round((1000 * (total - first[1])) / (now - first[0]))} requests/s`);
     ui.status.textContent = parts.join(" · ");
     const chosen = state.selected;
@@ -329,7 +276,7 @@ export default live((ui) => {
   }
   pace.addEventListener("change", () => ui.send({ pace: Number(pace.value) }));
   ui.add(make("label", {}, "replay", pace));
-  const turn = clock();
+  const turn = simulated(ui, act);
   ui.group();
   ui.button("−", "Zoom out (-)", () => zoomTo(zoom / 2));
   ui.button("+", "Zoom in (+); with Ctrl, the mouse wheel", () => zoomTo(zoom * 2));
@@ -340,37 +287,6 @@ export default live((ui) => {
   ui.body.append(legend([["ring", blue, "alive"], ["cross", grey, "dead"], ["triangle", orange, "cut off"], ["box", green, "selected"],
     ["line", sky, "in its routing table"], ["disc", vermillion, "holds the key"]]),
   legend(["messages:", ["ring", INK, "request"], ["disc", INK, "reply"], ["star", green, "a record, or one taken"], ["cross", vermillion, "no reply"]]));
-
-  // --- simulated time: one step, or step after step; null where time passes by itself
-  function clock() {
-    if (ui.model.get("state").time === null) return null;
-    let playing = false, asked = 0, timer = 0;
-    ui.group();
-    const span = make("select", { title: "Simulated time of a step", "aria-label": "simulated time of a step" });
-    for (const [seconds, text] of [[1, "1 s"], [10, "10 s"], [60, "1 min"], [600, "10 min"], [3600, "1 h"]]) {
-      span.append(make("option", { value: seconds, text, selected: seconds === 60 }));
-    }
-    const go = () => { asked = performance.now(); act("advance", { seconds: Number(span.value) }); };
-    const play = ui.button("▶ play", "Let simulated time pass, step after step", () => {
-      playing = !playing;
-      play.textContent = playing ? "❚❚ pause" : "▶ play";
-      play.setAttribute("aria-pressed", playing);
-      if (playing) go();
-    });
-    ui.button("step", "Let so much simulated time pass", go);
-    ui.add(span);
-    ui.undo.push(() => clearTimeout(timer));
-    ui.model.on("change:said", () => { if (playing && ui.model.get("said")) play.click(); });
-    return () => {  // time has moved
-      clearTimeout(timer);
-      if (playing) timer = setTimeout(go, Math.max(0, 150 - (performance.now() - asked)));
-    };
-  }
-
-  const span = (seconds) => {
-    const [unit, size] = [["h", 3600], ["min", 60], ["s", 1]].find(([, size]) => seconds >= size) || ["s", 1];
-    return `${(seconds / size).toFixed(seconds / size < 10 ? 1 : 0)} ${unit}`;
-  };
 
   // --- the pointer and the keyboard
   function zoomTo(wanted, x = (left + right()) / 2) {

@@ -119,7 +119,7 @@ def state(
 class Map(Live):
     """All nodes of a cluster, live. Click one to see whom it knows; the buttons break and mend."""
 
-    _esm = script("map")
+    _esm = script("replay", "clock", "map")
 
     ground = traitlets.Dict().tag(sync=True)  # where everything stands
     pace = traitlets.Float(2.0).tag(sync=True)  # seconds over which a call is replayed; 0: not at all
