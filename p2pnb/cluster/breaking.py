@@ -23,8 +23,9 @@ class Breaking(Tables):
     """What of a `Cluster` breaks things."""
 
     def restart(self, node: Node, *, timeout: float | None = None) -> Call[Node]:
-        """Starts `node` anew at its old address, under its old uid; it joins through another node.
+        """Starts `node` anew under its old uid; it joins through another node.
 
+        It is at its old address, or at another port where its own was taken meanwhile (unless the launch named its ports).
         Its stores are empty, unless the cluster was launched with `store=`: then it has all that it had acknowledged.
 
         Example: `await cluster.restart(cluster[3])`.

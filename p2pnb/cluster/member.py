@@ -112,7 +112,7 @@ class Member:
         return self.peer
 
     async def start(self, kept: Kept | None = None) -> None:
-        """Opens the port (the one it had before, if any) and makes the peer, with the records it `kept`, if any.
+        """Opens the port (the one it had before, if that is free) and makes the peer, with the records it `kept`, if any.
 
         Raises `OSError` that says what to do.
         """
@@ -120,16 +120,12 @@ class Member:
         if self.endpoint is not None:
             await self.endpoint.close()
         key = self.identity.static if settings.encryption else self.uid.int
-        ports = settings.ports if settings.ports is not None and not self.port else None
         part = None if self._disk is None else self._disk.part(self.uid)
-        if part is not None and ports is None and not self.port:
-            ports = _ports_as_before(part, settings.host)
         self.endpoint = Endpoint(
             self._carrier,
             key,
             ip=settings.host,
-            port=self.port,
-            ports=ports,
+            ports=self._ports(part),
             network=settings.name,
             encryption=settings.encryption,
             listen=settings.listen,
@@ -158,6 +154,17 @@ class Member:
             self.peer.adopt(kept.store, kept.published)
         if self.dress is not None:
             self.dress(self)
+
+    def _ports(self, part: Part | None) -> tuple[int, ...]:
+        """Where to listen: where it did before, so that those who knew it find it there; else as the launch says.
+
+        A port that it was given by chance may be taken by the time it comes back: then it takes another one.
+        """
+        ports = self._settings.ports
+        if ports is not None:
+            return (self.port,) if self.port else ports
+        before = (self._settings.host, self.port) if self.port or part is None else address_before(part)
+        return (before[1], 0) if before is not None and before[1] and before[0] == self._settings.host else (0,)
 
     def kept(self) -> Kept:
         """What a disk would have of it now."""
@@ -214,9 +221,3 @@ class Member:
             )
         names = ("contacts", "links", "values", "bags", "namespaces", "stored_bytes", "requests_in", "requests_out", "errors")
         return row | dict(zip(names, counts, strict=True))
-
-
-def _ports_as_before(part: Part, host: str) -> tuple[int, ...] | None:
-    """The port that the node had in an earlier life, so that those who knew it find it there; another one where that is taken."""
-    ip, port = address_before(part) or ("", 0)
-    return (port, 0) if ip == host else None

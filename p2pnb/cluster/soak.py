@@ -253,8 +253,10 @@ class Soak:
                 break
             except P2PError:  # whom it wanted to join through was dying
                 continue
+            except OSError as error:
+                self.result.failures[f"restart: {error}"] += 1
         self._down.remove(member)
-        self.result.restarts += 1
+        self.result.restarts += member.alive
 
     # --- watching -----------------------------------------------------------------------------------------------------------
 

@@ -145,6 +145,24 @@ def _other(port: int) -> int:
     return found if found != port else _other(port)
 
 
+def test_a_node_whose_port_was_taken_while_it_was_down_comes_back_at_another() -> None:
+    async def test() -> None:
+        async with Cluster.launch(4) as cluster:
+            before = cluster[1].port
+            cluster.kill(cluster[1])
+            with socket.socket() as taken:
+                taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                taken.bind(("127.0.0.1", before))
+                taken.listen()
+                await cluster.restart(cluster[1])
+                assert cluster[1].port != before
+                key = await cluster[1].set(b"value")
+                assert await cluster[2].ref(key) == b"value"
+            assert not cluster.errors
+
+    alive(test)
+
+
 def test_pins_and_what_it_published_survive(tmp_path: Path) -> None:
     async def test() -> None:
         author = Author.create()
