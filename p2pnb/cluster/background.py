@@ -224,8 +224,7 @@ class Background:
         finally:
             gc.set_threshold(*before)
 
-    @staticmethod
-    def settle() -> None:
+    def settle(self) -> None:
         """What there is now will stay for a while: the collector need not look at it again until the last user is gone.
 
         A full collection in a notebook with pandas and a cluster stops every thread for 50 ms and more, again and again

@@ -71,6 +71,8 @@ class Cluster(Breaking, Shown):
         bootstrap: Collection[tuple[str, int]] = (),
         identities: Sequence[Identity] = (),
         encryption: bool | None = None,
+        codec: bool = True,
+        full_join: bool = False,
         latency: Latency | None = None,
         loss: float = 0.0,
         policies: Mapping[str, Any] | None = None,
@@ -85,12 +87,14 @@ class Cluster(Breaking, Shown):
         passes only while a call is awaited: `await cluster.advance(3600)` runs an hour, and the same `seed` gives the same run).
         On the last two, `latency` one way is a number of seconds or a function of a `random.Random` (by default 0, virtual
         0.05), `loss` a share of 0 to 1, and `encryption` is on or off (by default on, virtual off). `seed` fixes uids, keys
-        and choices; such keys are predictable, so it is for loopback only.
+        and choices; such keys are predictable, so it is for loopback only. `codec=False` (neither on "tcp" nor with encryption)
+        hands messages over without writing and reading their text: the same messages, sizes and times, in much less of yours.
 
         `replication`, `k`, `alpha`: as `Peer` has them. `host`: "127.0.0.1", "lan" for this machine's address in its local
         network, or an address. `name` keeps networks apart. `ports` to listen on; any free ones by default. `bootstrap`:
         addresses, (ip, port), of a network to join. `identities`: those of the first nodes, where they are to have the same
-        uids as before. `store`: a directory in which all that the nodes keep outlives the process, their keys included; launched
+        uids as before. `full_join`: every node fills its far buckets before the launch is over; otherwise it does so little by
+        little, in the background. `store`: a directory in which all that the nodes keep outlives the process, their keys included; launched
         with it again, they are the same nodes. `policies`: decisions of your own, a dict with any of "nearest", "lookup" and
         "merge" as `p2pnb.dht.policies` describes them, which decide once all nodes have joined. `timeout` in seconds (virtual
         ones, there).
@@ -105,7 +109,17 @@ class Cluster(Breaking, Shown):
         encryption = not virtual if encryption is None else encryption
         latency = (VIRTUAL_LATENCY if virtual else 0.0) if latency is None else latency
         settings = Settings(
-            lan.resolve(host), name, as_ports(ports), replication, k, alpha, encryption, as_store(store), policies=as_policies(policies)
+            lan.resolve(host),
+            name,
+            as_ports(ports),
+            replication,
+            k,
+            alpha,
+            encryption,
+            codec,
+            full_join,
+            as_store(store),
+            policies=as_policies(policies),
         )
         addresses = as_addresses(bootstrap)
         check(n, network, settings, seed, latency, loss)

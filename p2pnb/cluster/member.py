@@ -40,6 +40,8 @@ class Settings:
     k: int = spec.K
     alpha: int = spec.ALPHA
     encryption: bool = True
+    codec: bool = True
+    full_join: bool = False
     store: Path | None = None
     listen: bool = True
     policies: Policies | None = None
@@ -128,6 +130,7 @@ class Member:
             ports=self._ports(part),
             network=settings.name,
             encryption=settings.encryption,
+            codec=settings.codec,
             listen=settings.listen,
         )
         await self.endpoint.open()
@@ -148,6 +151,7 @@ class Member:
             listens=settings.listen,
             policies=settings.policies,
             store=part,
+            codec=settings.codec,
         )
         self.endpoint.inbox.deliver_to(self.peer.hear)
         if kept is not None and part is None:

@@ -26,7 +26,7 @@ from p2pnb.uid import Key
 if TYPE_CHECKING:
     from p2pnb.disk.disk import Disk
 
-JOINING = 8  # nodes that join at the same time
+JOINING = 8  # nodes that join at the same time; in simulated time, where nobody waits for whom, a 32nd of them
 IDLE_LOOKUPS_A_SECOND = 5.0  # far buckets that all nodes together fill in the background
 
 Latency = float | Callable[[random.Random], float]
@@ -85,6 +85,8 @@ class Network:
             self.members.extend(new)
             self.positions.update((member.uid.int, member.position) for member in new)
             await self._join(new, bootstrap, alone=first, step=step)
+            if self.settings.full_join:
+                await asyncio.gather(*(member.living().fill() for member in new))
         except BaseException:
             for member in new:
                 self.positions.pop(member.uid.int, None)
@@ -93,7 +95,7 @@ class Network:
             raise
         self._pace()
         for member in new:
-            if member.peer is not None and member.peer.upkeep is not None:
+            if member.peer is not None and member.peer.upkeep is not None and not self.settings.full_join:
                 member.peer.upkeep.fill_far_buckets()
         return new
 
@@ -124,7 +126,8 @@ class Network:
                 joined.append(member)
                 step()
 
-        await asyncio.gather(*(join_some() for _ in range(JOINING)))
+        at_once = max(JOINING, len(new) // 32) if self._simulated else JOINING
+        await asyncio.gather(*(join_some() for _ in range(at_once)))
 
     async def _begin(self, peer: Peer, bootstrap: Collection[tuple[str, int]]) -> None:
         """The first member joins the network of `bootstrap`, or, when it is not there, of those whom it knew in an earlier life."""

@@ -87,6 +87,9 @@ def check(n: Any, network: Any, settings: Settings, seed: Any, latency: Any, los
         raise brief(ValueError('latency and loss go with network="memory" or "virtual": real sockets have their own'))
     if network == "tcp" and not settings.encryption:
         raise brief(ValueError('sockets are always encrypted: encryption=False goes with network="memory" or "virtual"'))
+    if not settings.codec and (network == "tcp" or settings.encryption):
+        no_text = 'codec=False hands messages over unwritten: with network="virtual" or "memory", and encryption=False'
+        raise brief(ValueError(no_text))
     if not callable(latency) and not (isinstance(latency, (int, float)) and latency >= 0):
         raise brief(ValueError(f"latency is a number of seconds, or a function of a random.Random, not {latency!r}"))
     if not isinstance(loss, (int, float)) or not 0 <= loss <= 1:

@@ -24,7 +24,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
@@ -49,6 +49,7 @@ class VirtualHome(Background):
         self._lock = threading.Lock()
         self._holder = 0  # the thread that is inside
         self._awaited: Counter[Awaited] = Counter()
+        self._launching = False
 
     @property
     def inside(self) -> bool:
@@ -90,7 +91,7 @@ class VirtualHome(Background):
 
     def drive(self) -> None:
         """Runs the cluster for a slice, or until something is done that somebody waits for."""
-        with self._entered():
+        with self._entered(), _uncollected() if self._launching else nullcontext():
             try:
                 self.loop.drive(SLICE)
             except Stalled as stalled:
@@ -134,14 +135,34 @@ class VirtualHome(Background):
 
     # -- users: one cluster
 
-    def acquire(self, user: Hashable, close: Close | None = None) -> None:
+    def acquire(self, user: Hashable, close: Close | None = None) -> None:  # noqa: ARG002 (there is one)
         """`user` lives here. At the end of the process there is nothing to put away."""
+        self._launching = True
+
+    def settle(self) -> None:
+        """The launch is over."""
+        self._launching = False
+        super().settle()
 
     def release(self, user: Hashable) -> None:  # noqa: ARG002 (there is one)
         """The cluster was closed: whatever still runs here is cancelled."""
         for task in asyncio.all_tasks(self.loop) - {asyncio.current_task(self.loop)}:
             task.cancel()
+        self._launching = False
         gc.unfreeze()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """What is made in the block stays: the collector is not to look at it again and again (a third of the time of a launch)."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if enabled:
+            gc.enable()
 
 
 class Turns:

@@ -15,6 +15,7 @@ Time is seconds on any clock that does not run backwards; randomness is an argum
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
@@ -294,9 +295,18 @@ class RoutingTable:
         times = self._looked_up
         return [i for i in range(self._live.depth) if i >= len(times) or now - times[i] >= spec.REFRESH]
 
-    def far_buckets(self) -> list[int]:
-        """The buckets farther away than our nearest contact: a join refreshes each, after looking itself up (section 2.3)."""
-        return list(range(max(self._live.depth - 1, 0)))
+    def far_buckets(self, near: int = 1) -> list[int]:
+        """The buckets down to that of our `near` nearest, that one only if it holds others too: a join fills them (section 2.3)."""
+        others = len(self._live.contacts) - near
+        if others < 0:
+            return []
+        bucket = bisect_right(self._live.ends, others)
+        return list(range(bucket + (self._live.span(bucket)[0] < others)))
+
+    def has_room(self, bucket: int) -> bool:
+        """Whether `bucket` would take another contact at once."""
+        start, end = self._live.span(bucket)
+        return end - start < self.k
 
     def random_in(self, bucket: int, rng: Random) -> int:
         """A uniformly drawn uid that shares exactly the first `bucket` bits with our own."""

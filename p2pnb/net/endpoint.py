@@ -36,7 +36,8 @@ from p2pnb.uid import short
 from p2pnb.wire.channel import Channel, NoiseChannel, PlainChannel
 from p2pnb.wire.messages import is_request
 from p2pnb.wire.noise import StaticKey
-from p2pnb.wire.sexp import dumps
+from p2pnb.wire.parcel import Parcel, ParcelChannel, opened
+from p2pnb.wire.sexp import dumps, loads
 
 STALL_TIMEOUT = 4.5  # seconds: a reader that took nothing for so long, or up to twice that, is reset
 
@@ -45,7 +46,8 @@ class Endpoint:
     """One node on `carrier`. `identity` is its static key, or, on carriers without encryption, any uid (0 to 2^256-1).
 
     `port` 0 takes any free port; `ports` are tried in order instead. With `listen=False` it is a client: it dials, and is never
-    listed. `network` is the name that both ends of every link must have in common.
+    listed. `network` is the name that both ends of every link must have in common. With `codec=False` it is given messages,
+    not data, and hands them over as they are: where all ends are in one process and nobody encrypts.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Endpoint:
         ports: Iterable[int] | None = None,
         network: str = "",
         encryption: bool = True,
+        codec: bool = True,
         listen: bool = True,
         handshake_timeout: float = spec.HANDSHAKE_TIMEOUT,
         stall_timeout: float = STALL_TIMEOUT,
@@ -66,7 +69,12 @@ class Endpoint:
             raise TypeError("an encrypted endpoint needs a StaticKey, whose hash is its uid")
         if not encryption and not carrier.plain:
             raise ValueError(f"{type(carrier).__name__} carries encrypted links only")
+        if not codec and (encryption or not carrier.plain):
+            raise ValueError("what is encrypted is bytes: without a codec, there can be no encryption")
         self.carrier = carrier
+        self.read: Callable[[Any], Any] = loads if codec else opened
+        self._write: Callable[[Any], Any] = dumps if codec else Parcel
+        self._plain = PlainChannel if codec else ParcelChannel
         self.uid: int = identity.uid if isinstance(identity, StaticKey) else identity
         self.ip = ip
         self.port = 0
@@ -133,7 +141,7 @@ class Endpoint:
         """Sends one datum; see `contract`. Raises `PeerUnreachable`, at once or when what it returns is awaited."""
         if self.closed:
             raise self._unreachable("closed", ip, port)
-        text, request = dumps(payload), is_request(payload)
+        text, request = self._write(payload), is_request(payload)
         via = link if link is not None else self._link_to(ip, port, uid)
         if via is not None and (not request or via.closed or via.has_room(len(text) + spec.SIZE_PREFIX)):
             via.send(text, request)
@@ -188,7 +196,7 @@ class Endpoint:
     def _channel(self, initiator: bool) -> Channel:
         if self._static is not None:
             return NoiseChannel(initiator, self._static, self.port, self.network)
-        return PlainChannel(initiator, self.uid, self.port, self.network)
+        return self._plain(initiator, self.uid, self.port, self.network)
 
     def _accept(self, ip: str, port: int) -> Link:
         link = Link(self, self._channel(False), ip, port)

@@ -28,7 +28,6 @@ from p2pnb.net.carrier import BIG, TICK
 from p2pnb.net.contract import Received
 from p2pnb.wire.channel import Channel
 from p2pnb.wire.messages import is_request
-from p2pnb.wire.sexp import loads
 
 if TYPE_CHECKING:
     from p2pnb.net.endpoint import Endpoint
@@ -293,7 +292,7 @@ class Link(Accounts):
             self._end("finished", clean=True)
 
     def _deliver(self, text: bytes) -> None:
-        datum = loads(text)
+        datum = self._endpoint.read(text)
         wrong = self._count_read(is_request(datum))
         if wrong:
             self.fail(wrong)

@@ -25,7 +25,9 @@ from collections.abc import Callable
 from typing import Any
 
 from p2pnb.net.carrier import Address, Carrier, Listener
+from p2pnb.wire.parcel import Parcel
 
+DATA = (bytes, Parcel)  # what a pipe carries
 WINDOW = 262_144  # bytes that a pipe holds before its writer has to keep them
 REPEAT = 0.2  # seconds until a lost chunk is sent again, then doubling
 REPEAT_DIAL = 1.0
@@ -61,7 +63,7 @@ class Pipe:
     def __init__(self, network: MemoryNetwork, pair: Pair, connected: bool) -> None:
         self._network = network
         self._pair = pair
-        self._queue: deque[tuple[float, bytes | Exception | None]] = deque()  # when it arrives, and what
+        self._queue: deque[tuple[float, bytes | Parcel | Exception | None]] = deque()  # when it arrives, and what
         self._on_wire = 0  # bytes
         self._busy = False  # whether a delivery is scheduled
         self._paused = False  # whether the writer was told to wait
@@ -75,16 +77,16 @@ class Pipe:
         """Bytes that the writer has to keep."""
         return max(self._on_wire - WINDOW, 0)
 
-    def put(self, what: bytes | Exception | None) -> None:
+    def put(self, what: bytes | Parcel | Exception | None) -> None:
         self._queue.append((self._arrival(what), what))
-        if isinstance(what, bytes):
+        if isinstance(what, DATA):
             self._on_wire += len(what)
             if self._on_wire > WINDOW and not self._paused and self.writer is not None:
                 self._paused = True
                 self.writer.protocol.pause_writing()
         self.run()
 
-    def _arrival(self, what: bytes | Exception | None) -> float:
+    def _arrival(self, what: bytes | Parcel | Exception | None) -> float:
         """When something that is written now arrives: never before what was written earlier."""
         if not self.connected:
             return NEVER
@@ -92,7 +94,7 @@ class Pipe:
         arrives = self._network.loop.time() + self._network.delay(wire, REPEAT)
         if self._queue:
             arrives = max(arrives, self._queue[-1][0])
-        return arrives + len(what) / wire.rate if isinstance(what, bytes) else arrives
+        return arrives + len(what) / wire.rate if isinstance(what, DATA) else arrives
 
     def run(self) -> None:
         """Schedules the next delivery, unless one is, or nothing can move."""
@@ -126,7 +128,7 @@ class Pipe:
             self.run()
             return
         _, what = self._queue.popleft()
-        if isinstance(what, bytes):
+        if isinstance(what, DATA):
             self._on_wire -= len(what)
         self.run()
         if self._paused and self._on_wire <= WINDOW and self.writer is not None:
@@ -186,10 +188,10 @@ class MemoryTransport:
         self._frozen = True
         self.inward.held = True
 
-    def hear(self, what: bytes | Exception | None) -> None:
+    def hear(self, what: bytes | Parcel | Exception | None) -> None:
         """Something arrived."""
         if self._state == GONE:
-            if isinstance(what, bytes):  # nobody is there to take it
+            if isinstance(what, DATA):  # nobody is there to take it
                 self.outward.put(ConnectionResetError(errno.ECONNRESET, "connection reset"))
         elif isinstance(what, Exception):
             self._drop(what)
@@ -199,7 +201,7 @@ class MemoryTransport:
         else:
             try:
                 if what is not None:
-                    self.protocol.data_received(what)
+                    self.protocol.data_received(what)  # type: ignore[arg-type]  # a link takes parcels too
                     return
                 self.protocol.eof_received()
             except BaseException:

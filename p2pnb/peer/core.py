@@ -51,7 +51,9 @@ from p2pnb.wire.messages import (
     Welcome,
     is_request,
     parse_request,
+    to_datum,
 )
+from p2pnb.wire.sexp import written
 
 log = logging.getLogger("p2pnb.peer")
 
@@ -89,6 +91,7 @@ class Core:
         listens: bool = True,
         policies: Policies | None = None,
         store: Kept | None = None,
+        codec: bool = True,
     ) -> None:
         self.uid = as_key(uid, "a uid")
         self.replication = _within(replication, spec.MIN_REPLICATION, spec.MAX_REPLICATION, "replication")
@@ -116,13 +119,15 @@ class Core:
         self.lookups: deque[Looked] = deque(maxlen=KEPT_LOOKUPS)
         self.answered = self.refused_links = 0
         self._recv, self._send = recv, send
-        self.requests = Requests(send, self.loop, self.clock, self._settled, log or forget, self.own, words)
+        encode: Callable[[Any], Any] = to_datum if codec else _as_it_is
+        self.written: Callable[[Request], Any] = _written if codec else _as_it_is  # as `encode`, for what is sent to several
+        self.requests = Requests(send, self.loop, self.clock, self._settled, log or forget, self.own, words, encode)
         self._welcomed: dict[str, str] = {}  # network group -> the address it saw us at
         self._addresses: dict[tuple[str, int], int] = {}  # carriers without links: which uid welcomed us from there
         self._checking: set[int] = set()
         self._failed_at: dict[int, float] = {}
         self._liars: dict[int, float] = {}  # until when they stay out of the table
-        self._replies = Replies(send, self.spawn)
+        self._replies = Replies(send, self.spawn, encode)
         self._tasks: set[asyncio.Task[Any]] = set()
         self.unasked: Unasked | None = None  # what upkeep hears of
         self.closed = False
@@ -381,3 +386,10 @@ def _within(number: Any, least: int, most: int, what: str) -> int:
         raise ValueError(f"{what} is an integer of {least} to {most}, not {number!r}")
     return number
 
+
+def _written(request: Request) -> Any:
+    return written(to_datum(request))
+
+
+def _as_it_is(message: Any) -> Any:
+    return message

@@ -35,8 +35,8 @@ class Peer(Values, Bags, Namespaces):
     is where it can be reached, if it knows; `listens=False` makes a client, which holds no records. `rng` and `clock`
     are all it takes of chance and time; `store`, a directory, is where all that it keeps outlives its process (by default
     it is in memory); `log` is given an `Event` for each request, with the messages themselves where its
-    cause is among `words`. With `upkeep=False` it does nothing unasked. Make it inside a running event loop: it begins to
-    receive at once. `close()` it when done.
+    cause is among `words`. With `codec=False`, `send` is given messages as they are, not as data. With `upkeep=False` it does
+    nothing unasked. Make it inside a running event loop: it begins to receive at once. `close()` it when done.
 
     Raises `ValueError` for a uid, replication, k or alpha out of range, `StoreError` for a store that is in use, another
     peer's or newer, `RuntimeError` where no event loop runs.
@@ -76,8 +76,9 @@ class Peer(Values, Bags, Namespaces):
         """Fills the routing table from the peers it knows (the draft, `peer-bootstrap`).
 
         First the surroundings, by a lookup of its own uid that ends when the 8 nearest have answered; then, unless
-        `far` is False, one lookup in each bucket farther away (the Kademlia paper, section 2.3). Raises
-        `PeerUnreachable` when it knows nobody, or nobody whom it knows answers.
+        `far` is False, one lookup in each bucket farther away than those 8 that still has room (the Kademlia paper, section
+        2.3, has one in each: of the nearer ones the first lookup has seen all there is). Raises `PeerUnreachable` when it
+        knows nobody, or nobody whom it knows answers.
 
         Example: `await peer.bootstrap()`.
         """
@@ -88,7 +89,15 @@ class Peer(Values, Bags, Namespaces):
         if not found.lookup.nearest:
             raise PeerUnreachable("none of the peers it knows answered: await peer.connect(ip, port) to a live one")
         if far:
-            for bucket in self.table.far_buckets():
+            await self.fill()
+
+    async def fill(self) -> None:
+        """Looks up somebody in each bucket that a lookup of its own uid left with room, the farthest one first.
+
+        Example: `await peer.fill()`.
+        """
+        for bucket in self.table.far_buckets(spec.JOIN_NEAREST):
+            if self.table.has_room(bucket):
                 target = self.table.random_in(bucket, self.rng)
                 await self.search(target, Peers(target), want=self.k)
 

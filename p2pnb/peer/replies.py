@@ -15,7 +15,7 @@ from typing import Any
 from p2pnb.dht.deferred import Deferred
 from p2pnb.errors import P2PError
 from p2pnb.net.contract import Received, Send
-from p2pnb.wire.messages import Reply, to_datum
+from p2pnb.wire.messages import Reply
 
 log = logging.getLogger("p2pnb.peer")
 
@@ -23,8 +23,9 @@ log = logging.getLogger("p2pnb.peer")
 class Replies:
     """What one peer answers. `spawn` runs the sending where that takes a dial."""
 
-    def __init__(self, send: Send, spawn: Callable[[Any], None]) -> None:
+    def __init__(self, send: Send, spawn: Callable[[Any], None], encode: Callable[[Reply], Any]) -> None:
         self._send = send
+        self._encode = encode
         self._spawn = spawn
         self._queues: dict[Any, deque[tuple[Received, list[Reply]]]] = {}  # by link, where one is still being made
 
@@ -64,7 +65,7 @@ class Replies:
 
     def _reply(self, item: Received, reply: Reply) -> None:
         try:
-            sent = self._send(item.ip, item.port, to_datum(reply), uid=item.uid, link=item.link)
+            sent = self._send(item.ip, item.port, self._encode(reply), uid=item.uid, link=item.link)
         except P2PError as error:
             log.debug("no reply to %s:%s: %s", item.ip, item.port, error)
             if item.link is not None:

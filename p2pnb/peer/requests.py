@@ -62,7 +62,8 @@ class Asked:
 class Requests:
     """All requests of one peer. `settled` hears of every outcome, also of those whose asker has lost interest.
 
-    `words` are the causes whose messages the log is to have in words; it may change at any time.
+    `words` are the causes whose messages the log is to have in words; it may change at any time. `encode` makes of a request what
+    `send` is given.
     """
 
     def __init__(
@@ -74,8 +75,10 @@ class Requests:
         log: Callable[[Event], None],
         own: int,
         words: Collection[str] = (),
+        encode: Callable[[Request], Any] = to_datum,
     ) -> None:
         self._send = send
+        self._encode = encode
         self._loop = loop
         self.clock = clock
         self._settled = settled
@@ -103,7 +106,7 @@ class Requests:
     def ask(self, contact: Contact, request: Request, done: Done, datum: Any = None, cause: str | None = None) -> None:
         """Sends `request` to `contact`; `datum` is its written form where one is sent to several, `cause` for the log."""
         now = self.clock()
-        asked = Asked(contact, request, to_datum(request) if datum is None else datum, done, now, cause or CAUSE.get())
+        asked = Asked(contact, request, self._encode(request) if datum is None else datum, done, now, cause or CAUSE.get())
         self._open[asked] = None
         self.count += 1
         if self._sweeper is None:
@@ -308,7 +311,7 @@ def _nobody_hears(_: Contact, __: Outcome, ___: float) -> None:
 
 
 def _in_words(asked: Asked, outcome: Outcome) -> list[str]:
-    return [outline(asked.datum), str(outcome) if isinstance(outcome, P2PError) else outline(to_datum(outcome))]
+    return [outline(to_datum(asked.request)), str(outcome) if isinstance(outcome, P2PError) else outline(to_datum(outcome))]
 
 
 def _outcome_word(outcome: Outcome) -> str:

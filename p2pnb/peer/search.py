@@ -20,8 +20,7 @@ from p2pnb.peer.cause import CAUSE
 from p2pnb.peer.report import Report
 from p2pnb.peer.requests import Done, Outcome, Requests
 from p2pnb.wire.contact import Contact, contact
-from p2pnb.wire.messages import Iam, Nearest, Reply, Request, Set, Stored, Welcome, to_datum
-from p2pnb.wire.sexp import written
+from p2pnb.wire.messages import Iam, Nearest, Reply, Request, Set, Stored, Welcome
 
 # Whether a reply holds what is looked for, verified; False says that the peer lied.
 Judge = Callable[[Contact, Reply], bool]
@@ -35,6 +34,7 @@ class Asker(Protocol):
 
     loop: asyncio.AbstractEventLoop
     clock: Callable[[], float]
+    written: Callable[[Request], Any]  # a request as it is sent to several
 
     def ask(self, whom: Contact, request: Request, done: Done, datum: Any = None, cause: str | None = None) -> None: ...
 
@@ -52,6 +52,7 @@ class _Driver(ABC):
 
     def __init__(self, asker: Asker) -> None:
         self._ask = asker.ask
+        self._written = asker.written
         self._cause = CAUSE.get()  # callbacks run in whatever context a reply arrives in
         self._loop = asker.loop
         self._clock = asker.clock
@@ -112,7 +113,7 @@ class Search(_Driver):
         self.lookup = lookup
         self.result: Reply | None = None
         self._request = request
-        self._datum = written(to_datum(request))
+        self._datum = self._written(request)
         self._judge = judge
         self._outstanding = 0
         self._stagger = stagger
@@ -223,7 +224,7 @@ class Replication(_Driver):
         self.acknowledged: list[Contact] = []
         self._candidates = list(candidates)
         self._request = request
-        self._datum = written(to_datum(request))
+        self._datum = self._written(request)
         self._report = report
         self._wanted = wanted
         self._patience = patience
@@ -283,7 +284,7 @@ class Survey(_Driver):
         now = self._clock()
         if self._since is None:
             self._since = now
-            datum = written(to_datum(self._request))
+            datum = self._written(self._request)
             for contact in self._contacts:
                 self._ask(contact, self._request, self._answered, datum, self._cause)
         slow = self._since + self._patience <= now  # the very sum that it wakes at: a difference may be rounded otherwise

@@ -225,7 +225,7 @@ class PlainChannel:
         self._initiator = initiator
         self._own = uid
         self._network = network
-        self._hello = frame(dumps((*hello_datum(Hello(uid, listen_port)), network)))
+        self._hello = _plain_greeting(uid, listen_port, network)
         self._deframer = Deframer()
         self._ended = ""  # the reason, once nothing more is taken
         self.records = 0  # messages sealed and received
@@ -284,7 +284,7 @@ class PlainChannel:
         texts = _or_not_a_peer(self._deframer.feed, data)
         if not texts:
             return b"", []
-        hello, more = _or_not_a_peer(_read_hello, texts.pop(0))
+        hello, more = _or_not_a_peer(_recall_hello, texts.pop(0))
         if not more or more[0] != self._network:
             return self._refuse("it belongs to another network", "other-network")
         if hello.uid == self._own:
@@ -317,6 +317,11 @@ def _read_hello(text: bytes) -> tuple[Hello, tuple[Any, ...]]:
 
 
 _recall_hello = lru_cache(maxsize=1_024)(_read_hello)  # a peer greets each of its neighbours with the same few bytes
+
+
+@lru_cache(maxsize=1_024)
+def _plain_greeting(uid: int, listen_port: int, network: str) -> bytes:
+    return frame(dumps((*hello_datum(Hello(uid, listen_port)), network)))
 
 
 def _or_not_a_peer(step: Callable[[bytes], Result], data: bytes) -> Result:

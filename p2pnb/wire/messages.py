@@ -263,8 +263,10 @@ _WELCOME, _PEER, _VALUE, _BAG, _HELLO = map(Symbol, ("welcome", "peer", "value",
 
 
 def is_request(datum: Any) -> bool:
-    """Whether `datum` begins like a request (it may still be malformed): all a transport needs to count requests."""
-    return isinstance(datum, tuple) and len(datum) > 0 and type(datum[0]) is Symbol and datum[0] in _PARSERS
+    """Whether `datum` begins like a request (it may still be malformed), or is one: all a transport needs to count requests."""
+    if isinstance(datum, tuple):
+        return len(datum) > 0 and type(datum[0]) is Symbol and datum[0] in _PARSERS
+    return type(datum) in VERBS
 
 
 def to_datum(message: Message) -> Any:
@@ -289,7 +291,9 @@ def to_datum(message: Message) -> Any:
 
 
 def parse_request(datum: Any) -> Request:
-    """The request that `datum` is. Raises `ProtocolError` for anything else."""
+    """The request that `datum` is, or already is. Raises `ProtocolError` for anything else."""
+    if type(datum) in VERBS:
+        return datum  # type: ignore[no-any-return]
     if not is_request(datum):
         raise ProtocolError("not a request")
     kind, fields, required = _PARSERS[datum[0]]
@@ -300,10 +304,12 @@ def parse_request(datum: Any) -> Request:
 
 
 def parse_reply(datum: Any) -> Reply:
-    """The reply that `datum` is. Raises `ProtocolError` for anything else."""
+    """The reply that `datum` is, or already is. Raises `ProtocolError` for anything else."""
     if type(datum) is bool:
         return Stored(datum)
     if type(datum) is not tuple or not datum:
+        if isinstance(datum, Reply):
+            return datum
         raise ProtocolError("not a reply")
     head, size = datum[0], len(datum) - 1
     if type(head) is not Symbol:

@@ -103,6 +103,8 @@ def test_kill_wants_nodes() -> None:
         ({"n": 1, "ports": 9000}, TypeError, r"ports=\[9000\] for one node"),
         ({"n": 1, "ports": [99_999]}, ValueError, "1 to 65535, not 99999"),
         ({"n": 1, "bootstrap": ("127.0.0.1", 9000)}, TypeError, "a list of addresses"),
+        ({"n": 3, "codec": False}, ValueError, "codec=False hands messages over"),
+        ({"n": 3, "codec": False, "network": "memory"}, ValueError, "encryption=False"),
         ({"n": 3, "latency": 0.1}, ValueError, "real sockets"),
         ({"n": 3, "loss": 2.0, "network": "memory"}, ValueError, "0 to 1"),
         ({"n": 3, "encryption": False}, ValueError, "always encrypted"),

@@ -269,3 +269,18 @@ def test_the_price_of_latency() -> None:
     assert asyncio.run(took(latency=0.0)) < 0.01
     assert asyncio.run(took()) > 0.2
     assert asyncio.run(took(latency=0.5)) > 2.0
+
+
+@pytest.mark.parametrize("codec", [True, False])
+def test_after_a_full_join_hardly_a_bucket_could_hold_more(codec: bool) -> None:
+    async def test(cluster: Cluster) -> None:
+        nodes, routing = cluster.nodes(), cluster.routing()
+        possible = 0
+        for node in cluster:
+            kin = [256 - (node.uid ^ other.uid).bit_length() for other in cluster if other is not node]
+            possible += sum(min(kin.count(bucket), 5) for bucket in set(kin))
+        assert 0.99 * possible <= nodes.contacts.sum() <= possible
+        assert not routing.failures.any()
+        assert await cluster[5].ref(await cluster[3].set(b"x")) == b"x"
+
+    virtually(test, n=50, k=5, full_join=True, codec=codec)

@@ -77,6 +77,12 @@ def test_keys_that_are_drawn_anew_for_every_handshake_leave_no_trace() -> None:
     assert here(n=16, encryption=True, **PLAIN) == here(n=16, encryption=True, **PLAIN)
 
 
+@pytest.mark.slow
+def test_messages_that_are_handed_over_unwritten_leave_the_same_trace() -> None:
+    """Sizes included, with latencies and losses that are drawn for each chunk."""
+    assert here(n=16, codec=False, **scenario.DAY) == here(n=16, **scenario.DAY)
+
+
 def test_the_hash_covers_everything_and_grows() -> None:
     async def whole() -> None:
         async with Cluster.launch(5, network="virtual", seed=1) as cluster:

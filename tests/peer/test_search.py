@@ -17,7 +17,7 @@ from p2pnb.peer.report import Report
 from p2pnb.peer.search import Patience, Replication, Search, Survey
 from p2pnb.uid import Key
 from p2pnb.wire.contact import Contact, contact
-from p2pnb.wire.messages import Bag, BagPopular, Iam, NamespaceSet, Nearest, Peers, Ref, Request, Set, Stored, Value, Welcome
+from p2pnb.wire.messages import Bag, BagPopular, Iam, NamespaceSet, Nearest, Peers, Ref, Request, Set, Stored, Value, Welcome, to_datum
 
 # What a peer answers to a request, and after how many seconds
 Answer = Callable[[Contact, Request], tuple[float, Any]]
@@ -36,6 +36,9 @@ class Oracle:
 
     def clock(self) -> float:
         return self.loop.time()
+
+    def written(self, request: Request) -> Any:
+        return to_datum(request)
 
     def ask(self, whom: Contact, request: Request, done: Any, datum: Any = None, cause: str | None = None) -> None:
         self.asked.append((round(self.clock() - self.began, 6), whom.port - 4_000, request))
