@@ -98,10 +98,9 @@ class Sights(Tables):
                 if rank < self._network.settings.replication or having[member].get(public, entry.int, now) is not None
             ][:COLUMNS]
             rows = [
-                {"node": member.position, **row}
+                {"node": member.position, "sequence": each.sequence, "value": each.value, "signature": each.signature, "age_s": each.age}
                 for member in nodes
-                for row in having[member].rows(now)
-                if row["public_key"] == public and row["key"] == entry.int
+                for each in having[member].requests(point.int, now)
             ]
             refused = [{"node": member.position, **row} for member in nodes for row in having[member].refused(public, entry.int, now)]
             return [{"node": member.position, "uid": member.uid.int} for member in nodes], rows, refused
