@@ -8,7 +8,9 @@ What is counted, and what happens (numbers in `spec`):
 - bytes written and not yet taken by the other end: more than 2 MB: reset; a byte that waited for 4.5 to 9 s: reset;
 - requests sent and not yet answered: while 16, or 2 MB of them, are out, there is no room for another. So an honest peer never
   runs into its neighbour's limits;
-- requests received while replies are still leaving are parked: whoever asks for much and reads slowly waits for himself.
+- requests received while replies are still leaving are parked: whoever asks for much and reads slowly waits for himself;
+- messages are dealt with as they come: 64 of a link, and 200 a second more. Beyond that they take turns with those of other such links,
+  one in each pass of the loop. So however many links ask without end, whoever asks now and then waits for one of them.
 
 This file counts; `link` acts.
 """
@@ -23,6 +25,7 @@ from p2pnb.net.carrier import BIG, Transport
 from p2pnb.net.contract import Received
 from p2pnb.net.sending import Sending
 
+BURST, SHARE = 64.0, 200.0  # messages of a link that are dealt with as they come: at once, and a second
 CROWDED = spec.MAX_QUEUED - spec.MAX_MESSAGE - BIG  # bytes leaving from which on there is no place for another full reply
 
 
@@ -31,6 +34,8 @@ class Accounts(asyncio.Protocol):
 
     __slots__ = (
         "_asked",
+        "_credit",
+        "_credit_at",
         "_mark",
         "_mark_at",
         "_outbox",
@@ -53,6 +58,7 @@ class Accounts(asyncio.Protocol):
         self.queued = 0  # bytes received that the peer has not taken
         self.requests_in = self.requests_out = self.bytes_in = self.bytes_out = 0  # ever, for the records
         self._unanswered = 0  # requests received
+        self._credit, self._credit_at = BURST, 0.0  # messages that go first, and since when that is so
         self._asked: tuple[int, ...] = ()  # sizes of requests sent, until their replies come
         self._written = 0  # bytes given to the transport, ever
         self._mark = -1  # while bytes wait to be taken: how many must be gone at the next check; else -1
@@ -120,6 +126,13 @@ class Accounts(asyncio.Protocol):
         self.queued += size
         self.bytes_in += size
         return self.queued > spec.MAX_QUEUED and self.queued > spec.MAX_QUEUED + len(self._asked) * spec.MAX_MESSAGE
+
+    def _goes_first(self, now: float) -> bool:
+        """Whether a message is dealt with as it comes, or has to take its turn."""
+        credit = self._credit + (now - self._credit_at) * SHARE
+        self._credit_at = now
+        self._credit = min(credit, BURST) - 1.0 if credit >= 1.0 else credit
+        return credit >= 1.0
 
     def _count_read(self, request: bool) -> str:
         """Counts a message that was read; the word for what is wrong with it, if anything is."""

@@ -28,6 +28,7 @@ Address = tuple[str, int]
 
 TICK = 0.25  # seconds: how exact the shared timer is
 BIG = 65_536  # bytes: larger messages take turns
+AT_ONCE = 4  # small pieces of work in a pass that need take no turn while nobody waits for one
 
 
 class Transport(Protocol):
@@ -118,16 +119,29 @@ class Sweep:
 class Turns:
     """Work that takes milliseconds, done in order: one piece, then a look at the sockets, then the next."""
 
-    __slots__ = ("_loop", "_queue")
+    __slots__ = ("_claimed", "_loop", "_queue")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._claimed = 0
         self._queue: deque[Callable[[], None]] = deque()
 
     def add(self, work: Callable[[], None]) -> None:
         if not self._queue:
             self._loop.call_soon(self._run)
         self._queue.append(work)
+
+    def claim(self) -> bool:
+        """Whether a small piece of work may be done in this pass, without a turn."""
+        if self._queue or self._claimed >= AT_ONCE:
+            return False
+        if not self._claimed:
+            self._loop.call_soon(self._release)
+        self._claimed += 1
+        return True
+
+    def _release(self) -> None:
+        self._claimed = 0
 
     def _run(self) -> None:
         try:

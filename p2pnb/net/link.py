@@ -153,8 +153,7 @@ class Link(Accounts):
         if self._state == CLOSED or not self._outbox:
             return
         data = self._channel.seal(self._outbox.popleft())
-        if not self._outbox:
-            self._outbox = None
+        self._outbox = self._outbox or None
         if not self.frozen:
             self._write(data)
         if not self.crowded:
@@ -260,7 +259,7 @@ class Link(Accounts):
         self._write(b"")
 
     def _take(self, text: bytes) -> None:
-        """One message arrived: read at once, or in its turn if it is big or others before it wait."""
+        """One message arrived: read at once, or in its turn if it is big, one of very many, or others before it wait."""
         if self._state == CLOSED:
             return
         if self._count_arrived(len(text) + spec.SIZE_PREFIX):
@@ -269,21 +268,22 @@ class Link(Accounts):
             self._endpoint.held.weigh(self)
         if self._state == CLOSED:
             return
-        if self._backlog is None and len(text) <= BIG:
+        turns = self._endpoint.carrier.turns
+        if self._backlog is None and len(text) <= BIG and (self._goes_first(self._endpoint.now()) or turns.claim()):
             self._deliver(text)
             return
-        if self._backlog is None:
-            self._backlog = deque()
+        self._backlog = self._backlog or deque()
         self._backlog.append(text)
-        self._endpoint.carrier.turns.add(self._read_big)
+        turns.add(self._read_in_turn)
+        if len(self._backlog) > spec.MAX_UNANSWERED + len(self._asked):
+            self.fail("unanswered requests")
 
-    def _read_big(self) -> None:
+    def _read_in_turn(self) -> None:
         """Reads the next message of the backlog, in its turn."""
         if self._state == CLOSED or not self._backlog:
             return
         text = self._backlog.popleft()
-        if not self._backlog:
-            self._backlog = None
+        self._backlog = self._backlog or None
         try:
             self._deliver(text)
         except ProtocolError as error:
