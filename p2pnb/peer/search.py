@@ -29,6 +29,9 @@ Judge = Callable[[Contact, Reply], bool]
 DIAL_FAILURES = frozenset({"refused", "timeout", "not-a-peer", "other-network", "wrong-uid", "self", "unreachable"})
 
 
+LATE = 0.005  # seconds
+
+
 class Asker(Protocol):
     """Whoever sends the requests: a peer."""
 
@@ -58,6 +61,7 @@ class _Driver(ABC):
         self._clock = asker.clock
         self._future: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._held_up = False  # whether the timer came late, and has been set once more
         self._wakes = 0.0
         self._over = False
 
@@ -90,7 +94,17 @@ class _Driver(ABC):
         self._timer = self._loop.call_later(max(when - self._clock(), 0.0), self._awake)
 
     def _awake(self) -> None:
-        self._timer = None
+        """Time is up, for somebody to answer. A timer that fires late says that we are busy, not that others are slow.
+
+        What they have answered may lie here unread: once more as long as it was late, and only then is anybody else asked.
+        """
+        timer, self._timer = self._timer, None
+        late = 0.0 if timer is None else self._loop.time() - timer.when()
+        if late > LATE and not self._held_up and not self._over:
+            self._held_up = True
+            self._timer = self._loop.call_later(late, self._awake)
+            return
+        self._held_up = False
         if not self._over:
             self._pump()
 

@@ -93,6 +93,20 @@ def test_after_the_first_answer_the_nearest_are_asked_alpha_at_a_time() -> None:
     simulate(test)
 
 
+@pytest.mark.parametrize(("answers", "order"), [(0.2, [(0.0, 1)]), (0.5, [(0.0, 1), (0.24, 2)])])
+def test_who_was_held_up_himself_does_not_call_others_slow(answers: float, order: list[tuple[float, int]]) -> None:
+    """A timer that fires late gives whoever was asked as much more time, once."""
+
+    async def test() -> None:
+        loop: Any = asyncio.get_running_loop()
+        oracle = Oracle(lambda whom, _: (answers if whom.uid == 1 else 0.01, Value(b"true")))
+        loop.call_later(0.05, lambda: setattr(loop, "clock", loop.clock + 0.12))  # this process was busy until 0.17
+        await Search(oracle, lookup(), Ref(0), holds, stagger=0.1).run()
+        assert oracle.order == order
+
+    simulate(test)
+
+
 def looks(driver: Any) -> list[float]:
     """The times at which `driver` looks what there is to do, from now on."""
     times: list[float] = []
