@@ -16,6 +16,8 @@ from p2pnb.brief import brief
 from p2pnb.peer.report import Event, Report
 from p2pnb.views import cards, frames, pictures
 from p2pnb.views.frames import Frame
+from p2pnb.wire.messages import to_datum
+from p2pnb.wire.sexp_outline import outline
 
 if TYPE_CHECKING:
     from p2pnb.views.widgets.sight import Messages
@@ -36,7 +38,7 @@ class EventLog:
         self.events: deque[Event] = deque(maxlen=KEPT)
         self.words: set[str] = set()  # causes whose messages are kept in words
         self.began = 0.0
-        self._in_words: deque[list[str]] = deque()
+        self._in_words: deque[list[Any]] = deque()
         self._position_of = position_of
         self._hash = hashlib.sha256() if hashed else None
         self._unhashed: list[Event] = []
@@ -86,6 +88,8 @@ class EventLog:
         row["time"] = event.time - self.began
         row["node"] = self._position_of(event.node)
         row["peer"] = self._position_of(event.peer)
+        if event.words is not None:
+            event.words[:] = [each if isinstance(each, str) else outline(to_datum(each)) for each in event.words]
         return row
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Event(NamedTuple):
     """One request and what came of it, as the asking peer saw it.
 
     `time` is the clock's at asking, in seconds; `rtt` in seconds, None where no reply came; `outcome` the kind of the
-    reply, or why there was none; `cause` the call that it served, or "upkeep". `words`: request and reply (or error) as people
-    read them, of the causes for which somebody wants them.
+    reply, or why there was none; `cause` the call that it served, or "upkeep". `words`: request and reply, or the text that is
+    shown in the place of one, of the causes for which somebody wants them.
     """
 
     time: float
@@ -23,7 +23,7 @@ class Event(NamedTuple):
     bytes_in: int
     rtt: float | None
     cause: str
-    words: list[str] | None = None
+    words: list[Any] | None = None
 
 
 class Looked(NamedTuple):

@@ -28,8 +28,10 @@ from p2pnb.net.sending import Sending
 from p2pnb.peer.cause import CAUSE
 from p2pnb.peer.report import Event
 from p2pnb.wire.contact import Contact
-from p2pnb.wire.messages import REPLIES_TO, VERBS, Reply, Request, Stored, Welcome, parse_reply, to_datum
+from p2pnb.wire.messages import REPLIES_TO, VERBS, Reply, Request, Set, Stored, Value, Welcome, parse_reply, to_datum
 from p2pnb.wire.sexp_outline import outline
+
+LARGE = 4_096  # bytes of a value that is not kept for those who watch
 
 Outcome = Reply | P2PError
 Done = Callable[[Contact, Outcome], None]
@@ -266,7 +268,7 @@ class Requests:
                 bytes_in,
                 rtt if answered else None,
                 asked.cause,
-                _in_words(asked, outcome) if asked.cause in self._words else None,
+                [_in_words(asked.request), _in_words(outcome)] if asked.cause in self._words else None,
             )
         )
         self._settled(asked.contact, outcome, rtt)
@@ -310,8 +312,11 @@ def _nobody_hears(_: Contact, __: Outcome, ___: float) -> None:
     """What a closed peer makes of an outcome."""
 
 
-def _in_words(asked: Asked, outcome: Outcome) -> list[str]:
-    return [outline(to_datum(asked.request)), str(outcome) if isinstance(outcome, P2PError) else outline(to_datum(outcome))]
+def _in_words(message: Request | Outcome) -> Any:
+    """The message as it is, which costs nothing now; of an error and of a large value the text that will be shown."""
+    if isinstance(message, P2PError):
+        return str(message)
+    return outline(to_datum(message)) if isinstance(message, (Set, Value)) and len(message.value) > LARGE else message
 
 
 def _outcome_word(outcome: Outcome) -> str:
