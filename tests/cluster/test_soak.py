@@ -54,12 +54,12 @@ def test_what_is_good() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("forget", [False, True])
 def test_a_run_in_simulated_time(forget: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten nodes for two minutes; with `forget`, a node hides one of its records, and that is found."""
+    """Ten nodes for a minute; with `forget`, a node hides one of its records, and that is found."""
 
     async def test() -> None:
         async with Cluster.launch(10, network="virtual", seed=4) as cluster:
             told: list[str] = []
-            work = Soak(cluster._network, 120.0, 20.0, 1, told.append)
+            work = Soak(cluster._network, 60.0, 20.0, 1, told.append)
             if forget:
                 hidden = key_of(work._values[0])
                 monkeypatch.setattr(Soak, "_has_value", lambda self, key, value: _is_not(key, hidden))
@@ -67,13 +67,13 @@ def test_a_run_in_simulated_time(forget: bool, monkeypatch: pytest.MonkeyPatch) 
             assert not cluster.errors
             assert found.lost == ([f"value {hidden!r}"] if forget else [])
             assert found.wrong == 0
-            assert found.kills > 3
+            assert found.kills > 1
             assert found.restarts == found.kills
             assert all(node.alive for node in cluster)
             assert set(found.operations) == {"set", "ref", "vote", "bag", "sign", "signed_ref", "lookup"}
             assert found.acknowledged > 1_000
-            assert 120 <= found.seconds < 200
-            assert "2.0 of 2 min" in told[-2]
+            assert 60 <= found.seconds < 61
+            assert "1.0 of 1 min" in told[-2]
 
     asyncio.run(test())
 

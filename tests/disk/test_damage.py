@@ -98,7 +98,7 @@ async def outcomes(path: Path, killed: bool, harm: Harm, times: int) -> Counter[
         (True, cut, {"whole", "lost", "cut"}),
     ],
 )
-@pytest.mark.parametrize("times", [12, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [12, pytest.param(60, marks=pytest.mark.slow)])
 def test_every_record_is_as_it_was_or_is_missed(tmp_path: Path, killed: bool, harm: Harm, allowed: set[str], times: int) -> None:
     found = run(lambda: outcomes(tmp_path, killed, harm, times))
     assert set(found) <= allowed, found
