@@ -70,7 +70,7 @@ def test_binder_installs_what_the_notebooks_need() -> None:
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert "p2pnb/py.typed" in names
+    assert {"p2pnb/py.typed", "p2pnb/views/widgets/base.js"} <= set(names)
     sources = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
     assert sources <= names
     assert not [name for name in names if not name.startswith("p2pnb/") or "__pycache__" in name]
