@@ -60,7 +60,7 @@ def test_the_examples_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
             assert not cluster.errors
 
     asyncio.run(whole())
-    assert len(launched) == 3
+    assert len(launched) == 7
     assert list(tmp_path.iterdir()) == []
 
 
@@ -97,7 +97,7 @@ def test_commands_are_commands() -> None:
     commands = [line for block in blocks("sh") for line in block.splitlines()] + re.findall(r"`(\.venv/bin/[^`]+)`", README)
     typed = [part.split("#")[0].strip() for command in commands for part in command.split("&&")]
     ours = [shlex.split(part)[3:] for part in typed if " -m p2pnb " in part]
-    assert {words[0] for words in ours} == {"demo", "lab", "node"}
+    assert {words[0] for words in ours} == {"demo", "lab", "node", "soak"}
     for words in ours:
         command_line().parse_args(words)
     files = {word for part in typed for word in part.split() if word.startswith(("tests", "notebooks"))}
