@@ -46,6 +46,13 @@ def test_it_reads_like_a_chapter(path: Path) -> None:
 
 
 @each_notebook
+def test_any_kernel_of_python_opens_it(path: Path) -> None:
+    metadata = json.loads(path.read_text("utf-8"))["metadata"]
+    assert set(metadata) == {"kernelspec", "language_info"}, "a view that was saved live, say"
+    assert metadata["kernelspec"]["name"] == "python3"
+
+
+@each_notebook
 def test_it_ends_closed_and_without_errors(path: Path) -> None:
     code = "\n".join(text(cell) for cell in cells(path, "code"))
     assert re.search(r"await \w+\.close\(\)", code)
