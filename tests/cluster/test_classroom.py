@@ -73,6 +73,7 @@ def line(stream: IO[str] | None) -> str:
     return stream.readline()
 
 
+@pytest.mark.slow
 @pytest.mark.netns
 def test_a_classroom(machines: tuple[Machine, Machine]) -> None:
     teacher, student = machines

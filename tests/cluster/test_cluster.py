@@ -155,7 +155,9 @@ def test_kill_and_restart(options: dict[str, Any]) -> None:
     on(test, **options)
 
 
-@pytest.mark.parametrize("options", [NETWORKS[0], NETWORKS[3]], ids=["tcp", "virtual"])  # what is behind the wall is waited for 5 s
+@pytest.mark.parametrize(
+    "options", [pytest.param(NETWORKS[0], marks=pytest.mark.slow), NETWORKS[3]], ids=["tcp", "virtual"]
+)  # what is behind the wall is waited for 5 s
 def test_partition_and_heal(options: dict[str, Any]) -> None:
     async def test(cluster: Cluster) -> None:
         cut = cluster.partition(fraction=0.5)

@@ -101,7 +101,7 @@ kinds = st.sampled_from(["replied"] * 6 + ["refuted", "refuted", "failed", "pass
 steps = st.lists(st.tuples(st.integers(0, 1_000), kinds, st.lists(hints, max_size=25), st.floats(0, 1.5)), max_size=60)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(seeds, st.integers(0, 63), st.integers(1, 8), st.integers(1, 5), st.sets(uids, max_size=20), steps)
 def test_any_schedule(known: list[Contact], target: int, want: int, alpha: int, linked: set[int], story: Story) -> None:
     lookup = Lookup(

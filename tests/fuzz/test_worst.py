@@ -27,6 +27,7 @@ def test_a_megabyte_never_takes_twenty(name: str) -> None:
     assert peak < 20_000_000
 
 
+@pytest.mark.slow
 def test_the_worst_are_what_they_are_called() -> None:
     """Most are full messages and most of them are read: what is refused at its first byte would prove nothing."""
     assert all(len(text) <= MAX_MESSAGE for text in WORST.values())

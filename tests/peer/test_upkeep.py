@@ -132,6 +132,7 @@ def test_publishers_renew_what_they_published() -> None:
     simulate(test)
 
 
+@pytest.mark.slow
 def test_what_nobody_renews_outlives_its_holders_for_24_hours_and_no_longer() -> None:
     """Every three hours the two oldest nodes are replaced by newcomers, so in the end nobody has a copy of the first hand."""
 
@@ -167,6 +168,7 @@ def test_what_nobody_renews_outlives_its_holders_for_24_hours_and_no_longer() ->
     simulate(test)
 
 
+@pytest.mark.slow
 def test_a_write_back_gives_twelve_hours_to_who_had_lost_the_entry_and_none_to_the_others() -> None:
     async def test() -> None:
         async with town(12, 6) as network:
