@@ -148,13 +148,19 @@ def test_a_notebook_saved_while_it_was_live_has_pictures_too(lab: Lab) -> None:
         notebook.errors.clear()
 
 
-def test_a_widget_follows_the_theme(lab: Lab) -> None:
+def test_a_widget_follows_the_theme_and_keeps_its_keys(lab: Lab) -> None:
     lab.write("theme.ipynb", LAUNCH, "cluster[3].table()", "await cluster.close()")
     with lab.open("theme.ipynb") as notebook:
         notebook.run(0)
         notebook.run(1)
         paper = "() => getComputedStyle(document.querySelector('.p2p-widget')).backgroundColor"
         wait_for_text(status(notebook, 1), "contacts")
+        shape = "() => { const all = window.jupyterapp.shell.currentWidget.content; return [all.activeCellIndex, all.widgets.length]; }"
+        before = notebook.page.evaluate(shape)
+        for key in ("ArrowRight", "ArrowDown", "b", "ArrowUp"):
+            notebook.cell(1).locator("canvas").press(key)
+        assert notebook.page.evaluate(shape) == before, "plain keys are the widget's, not JupyterLab's"
+        notebook.cell(1).locator(".p2p-tip").wait_for()
         light = notebook.page.evaluate(paper)
         notebook.do("apputils:change-theme", theme="JupyterLab Dark")
         notebook.page.wait_for_function(f"(light) => ({paper})() !== light", arg=light)

@@ -161,7 +161,16 @@ class Ui {
     dark.addEventListener("change", later);
     const appeared = new IntersectionObserver(() => this.retheme());  // a view is made before it is in the page
     appeared.observe(this.root);
+    const guard = (event) => this.guard(event);
+    window.addEventListener("keydown", guard, true);
+    this.undo.push(() => window.removeEventListener("keydown", guard, true));
     this.undo.push(() => observer.disconnect(), () => dark.removeEventListener("change", later), () => appeared.disconnect());
+  }
+
+  guard(event) {  // plain keys pressed here are no shortcuts of JupyterLab's, where "b" adds a cell and an arrow leaves this one
+    if (!this.root.contains(event.target)) return;
+    const theirs = event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter");
+    event.target.toggleAttribute("data-lm-suppress-shortcuts", !theirs);
   }
 
   // --- what a widget uses
@@ -227,7 +236,6 @@ class Ui {
 
   field(label, attributes, change) {  // an input with a label; change(value) on Enter and on leaving it
     const node = make("input", attributes);
-    node.addEventListener("keydown", (event) => event.stopPropagation());  // Lab has shortcuts for single letters
     node.addEventListener("change", () => change(node.value));
     this.add(make("label", {}, label, node));
     return node;

@@ -264,7 +264,6 @@ export default live((ui) => {
   ui.group();
   const more = make("input", { type: "number", min: 1, max: 500, value: 1, "aria-label": "how many nodes to add" });
   more.style.width = "4.6em";
-  more.addEventListener("keydown", (event) => event.stopPropagation());
   ui.add(more);
   ui.button("add", "Launch so many more nodes, which join", () => act("add", { n: Math.max(1, Math.round(Number(more.value) || 1)) }));
   ui.group();
