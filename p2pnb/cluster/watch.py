@@ -123,7 +123,8 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self._watches.discard(self)
         if self._words is not None:
-            self._words -= self.causes
+            others = [each.causes for each in self._watches if each._words is not None]
+            self._words -= self.causes.difference(*others)
 
     def _note(self, cause: str) -> None:
         self.causes.add(cause)

@@ -109,6 +109,19 @@ def test_messages_are_kept_in_words_while_somebody_watches() -> None:
     on(test, network="memory")
 
 
+def test_a_watch_inside_another_takes_nothing_from_it() -> None:
+    async def test(cluster: Cluster) -> None:
+        with cluster.watch() as outer:
+            with cluster.watch(words=False), cluster.watch():
+                call = cluster[1].set(b"both")
+            await call
+        assert outer.rows()
+        assert all(row["words"] for row in outer.rows())
+        assert not cluster._network.log.words
+
+    on(test, network="memory")
+
+
 def test_words_that_are_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "KEPT_IN_WORDS", 3)
     log = EventLog(lambda uid: uid)
