@@ -11,6 +11,7 @@ import linecache
 import re
 import sys
 from pathlib import Path
+from traceback import format_exception
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -58,8 +59,10 @@ def _place(traceback: TracebackType | None) -> str:
 
 
 def _whole(error: BaseException | None, shell: Any) -> list[str]:
-    if error is None or shell is None:
+    if error is None:
         return []
+    if shell is None:  # something else that knows IPython's custom
+        return "".join(format_exception(error)).splitlines()
     lines: list[str] = shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__)
     return lines
 

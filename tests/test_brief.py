@@ -79,9 +79,13 @@ def test_whoever_asks_for_more_gets_all(ipython: Ipython, monkeypatch: pytest.Mo
     assert displayed(lambda: as_key(7))[0] == "whole"
 
 
-def test_without_ipython_nothing_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ipython_a_traceback_is_as_python_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
-    assert displayed(lambda: as_key(7)) == []
+    lines = displayed(lambda: as_key(7))
+    assert lines[0].startswith("Traceback")
+    assert lines[-1].startswith("TypeError: a key is 32 bytes")
+    monkeypatch.setattr(sys, "last_value", None, raising=False)
+    assert brief.rendered() == []
 
 
 def test_an_error_from_our_lines_alone_has_no_place() -> None:
