@@ -59,6 +59,7 @@ log = logging.getLogger("p2pnb.peer")
 
 SAME_TROUBLE = 1.0  # seconds within which failures of one peer are one
 KEPT_LOOKUPS = 256  # the newest, for those who want to see them
+MOST_TASKS = 256  # from which on nobody is asked back who says `iam` on a carrier without links
 MOST_FAILED = 1_000  # peers of which the last failure is remembered
 
 
@@ -275,7 +276,7 @@ class Core:
         if item.uid is not None:
             if request.uid != item.uid:
                 raise ProtocolError("iam with a uid that is not the link's")
-        elif request.uid != self.own and self._addresses.get((item.ip, item.port)) != request.uid:
+        elif request.uid != self.own and self._addresses.get((item.ip, item.port)) != request.uid and len(self._tasks) < MOST_TASKS:
             self.spawn(self._verify(item.ip, item.port))
 
     async def _verify(self, ip: str, port: int) -> None:
@@ -310,8 +311,11 @@ class Core:
     def penalise(self, liar: Contact) -> None:
         """A peer sent what is not what it said: its uid leaves the table, and stays out for as long as a contact counts as live."""
         if liar.uid is not None:
+            now = self.clock()
             self.table.remove(liar.uid)
-            self._liars[liar.uid] = self.clock() + spec.LIVE_WITHIN
+            if len(self._liars) > MOST_FAILED:  # whoever lies often uses a new uid each time
+                self._liars = {uid: until for uid, until in self._liars.items() if until > now}
+            self._liars[liar.uid] = now + spec.LIVE_WITHIN
 
     def _note_welcome(self, asked: Contact, welcome: Welcome) -> None:
         self._welcomed[group_of(asked.ip) or asked.ip] = welcome.ip

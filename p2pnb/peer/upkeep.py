@@ -33,6 +33,8 @@ SOON = 1.0  # a newcomer is given its records after this long, when it has joine
 SCAN = 200  # records that are looked at in one go
 WELCOME_AGAIN = 30.0  # seconds within which a newcomer is given its records only once; twice as long each time
 HANDERS = 2  # how many of a record's holders give it to a newcomer
+AT_ONCE = 64  # newcomers that are given records at the same time; uids cost nothing, so anybody could be thousands
+REMEMBERED = 4_096  # newcomers of whom it is known when they were welcomed
 
 
 class Upkeep:
@@ -43,6 +45,7 @@ class Upkeep:
         self._peer: Records = weakref.proxy(peer)  # whose it is: a peer that has ended is gone at once, with all it kept
         self._heard: dict[int, float] = {}
         self._welcomed: dict[int, tuple[float, float]] = {}  # when, and for how long not again
+        self._welcoming = 0
         self._to_fill: list[int] = []
         first = TICK * 5 if peer.lasting.published else spec.REPUBLISH  # after a restart nobody knows how late it is
         self._republish_at = peer.clock() + first * peer.rng.uniform(0.5, 1.0)
@@ -72,7 +75,7 @@ class Upkeep:
         """A peer that looks itself up: it may be nearer to records that are held here."""
         now = self._peer.clock()
         uid = contact.uid
-        if uid is None or not len(self._peer.store):
+        if uid is None or not len(self._peer.store) or self._welcoming >= AT_ONCE:
             return
         pause = WELCOME_AGAIN
         if uid in self._welcomed:
@@ -81,6 +84,9 @@ class Upkeep:
                 return
             pause *= 2
         self._welcomed[uid] = (now, pause)
+        if len(self._welcomed) > REMEMBERED:
+            del self._welcomed[next(iter(self._welcomed))]
+        self._welcoming += 1
         self._peer.spawn(self._welcome(contact))
 
     def heard(self, key: int) -> None:
@@ -151,11 +157,17 @@ class Upkeep:
         return report
 
     async def _welcome(self, newcomer: Contact) -> None:
+        try:
+            await asyncio.sleep(SOON)
+            await self._give(newcomer)
+        finally:
+            self._welcoming -= 1
+
+    async def _give(self, newcomer: Contact) -> None:
         """Gives a newcomer the records to which it is among the nearest, where this peer is one of those to do it.
 
         One after the other, and no more once it fails to answer. Whether the table has a place for it does not matter.
         """
-        await asyncio.sleep(SOON)
         peer, uid = self._peer, newcomer.uid or 0
         for count, key in enumerate(peer.store.keys()):
             if count % SCAN == SCAN - 1:

@@ -9,7 +9,7 @@ import pytest
 from pigeons import Wire
 from town import HOUR, Alone, holders, nearest, newcomer, now, peers, simulate, some_value, town
 
-from p2pnb.peer.upkeep import SOON, WELCOME_AGAIN
+from p2pnb.peer.upkeep import AT_ONCE, REMEMBERED, SOON, WELCOME_AGAIN
 from p2pnb.wire.messages import Peers, to_datum
 
 
@@ -90,6 +90,27 @@ def test_the_same_newcomer_is_welcomed_ever_less_often() -> None:
         assert len(gifts) == 3
         assert WELCOME_AGAIN <= pauses[0] < WELCOME_AGAIN + 3.0
         assert 2 * WELCOME_AGAIN <= pauses[1] < 2 * WELCOME_AGAIN + 3.0
+        await alone.peer.close()
+
+    simulate(test)
+
+
+def test_thousands_of_newcomers_are_remembered_and_served_within_bounds() -> None:
+    """Uids cost nothing: 5,000 of them look themselves up, and neither memory nor work grows with them."""
+
+    async def test() -> None:
+        alone = Alone()
+        await alone.peer.set(b"something")
+        most = 0
+        for uid in range(1, 5_001):
+            await alone.hear(to_datum(Peers(uid)), uid)
+            most = max(most, alone.upkeep._welcoming)
+        assert 1 < most <= AT_ONCE
+        assert len(alone.upkeep._welcomed) <= REMEMBERED
+        await asyncio.sleep(60.0)
+        assert alone.upkeep._welcoming == 0
+        await alone.hear(to_datum(Peers(9_999)), 9_999)
+        assert alone.upkeep._welcoming == 1, "and then newcomers are welcomed as ever"
         await alone.peer.close()
 
     simulate(test)
