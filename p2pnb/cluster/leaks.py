@@ -47,9 +47,9 @@ class Trend:
 def trend(at: list[float], level: list[float]) -> Trend:
     """The line through the means of blocks of samples; `at` in seconds."""
     blocks = [(np.mean(x), np.mean(y)) for x, y in zip(np.array_split(at, BLOCKS), np.array_split(level, BLOCKS), strict=True) if len(x)]
+    if len(blocks) < BLOCKS:
+        return Trend(float(np.mean(level)) if level else float("nan"), float("nan"), float("nan"), float("nan"))
     x, y = np.array(blocks).T
-    if len(x) < 4:
-        return Trend(float(np.mean(y)), float("nan"), float("nan"), float("nan"))
     x = (x - x.mean()) / 3_600.0
     slope = float(x @ y / (x @ x))
     rest = y - y.mean() - slope * x
@@ -57,12 +57,15 @@ def trend(at: list[float], level: list[float]) -> Trend:
     return Trend(float(y.mean()), slope, slope - 2.23 * error, slope + 2.23 * error)  # Student's t for ten degrees of freedom
 
 
-def shown(found: Trend, unit: float, name: str) -> str:
-    """The slope as text, in multiples of `unit`, which is called `name`."""
-    if found.slope != found.slope:
-        return "too short for a trend"
+def shown(found: Trend, unit: float = 1.0, name: str = "") -> str:
+    """The level and the slope as text, in multiples of `unit`, which is called `name`."""
+    if found.level != found.level:  # noqa: PLR0124 (NaN)
+        return "not measured"
+    level = f"{found.level / unit:.0f}{name}"
+    if found.slope != found.slope:  # noqa: PLR0124 (NaN)
+        return f"{level}, too short for a trend"
     half = (found.high - found.low) / 2 / unit
-    return f"{found.slope / unit:+.1f} ± {half:.1f}{' ' + name if name else ''} an hour, {'flat' if found.flat else 'GROWING'}"
+    return f"{level}, {found.slope / unit:+.1f} ± {half:.1f}{name} an hour, {'flat' if found.flat else 'GROWING'}"
 
 
 def sample(at: float, kept: float) -> Sample:

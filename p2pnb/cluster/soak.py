@@ -86,10 +86,10 @@ class Result:
             ("operations", f"{sum(self.operations.values()):,} ({sum(self.operations.values()) / max(self.seconds, 1):.0f}/s)"),
             ("operations that failed while nodes were dying", f"{failed:,} ({100 * failed / max(sum(self.operations.values()), 1):.2f} %)"),
             ("nodes killed (silently) and restarted", f"{self.kills} ({self.silent}), {self.restarts}"),
-            ("memory, but for what the stores keep", f"{memory.level / 1e6:.0f} MB, {shown(memory, 1e6, 'MB')}"),
-            ("kept in the stores, all replicas", f"{kept.level / 1e6:.0f} MB"),
-            ("descriptors", f"{descriptors.level:.0f}, {shown(descriptors, 1, '')}"),
-            ("tasks", f"{tasks.level:.0f}, {shown(tasks, 1, '')}"),
+            ("memory, but for what the stores keep", shown(memory, 1e6, " MB")),
+            ("kept in the stores, all replicas", shown(kept, 1e6, " MB").partition(",")[0]),
+            ("descriptors", shown(descriptors)),
+            ("tasks", shown(tasks)),
             ("exceptions unhandled", f"{self.unhandled}"),
             ("wrong bytes read", f"{self.wrong}"),
             ("records acknowledged", f"{self.acknowledged:,}"),
@@ -327,10 +327,14 @@ def on_terminal(text: str) -> None:
 async def soak(nodes: int, minutes: float, *, rate: float = 40.0, seed: int = 1, store: str | os.PathLike[str] | None = None) -> Result:
     """Launches `nodes` nodes on TCP, loads and breaks them for so many minutes, and puts them away. The result has the figures.
 
-    `rate`: operations a second. `store`: a directory for what they keep, by default memory.
+    `rate`: operations a second. `store`: a directory for what they keep, by default memory. Raises `ValueError` for numbers
+    of 0 and less, and as `Cluster.launch` does.
 
     Example: `print((await soak(50, minutes=30)).table())`.
     """
+    for what, number in (("minutes", minutes), ("rate", rate)):
+        if not number > 0 or number == float("inf"):
+            raise ValueError(f"{what} is a number above 0, not {number!r}")
     unraisable: list[object] = []
     hooks = sys.unraisablehook, threading.excepthook
     sys.unraisablehook = threading.excepthook = unraisable.append

@@ -32,6 +32,29 @@ def test_growth_is_told_from_noise(growth: float, noise: float, flat: bool) -> N
     assert abs(found.slope - growth) <= 3 * (found.high - found.low) + 1e-6
 
 
+@pytest.mark.parametrize("n", [0, 1, 11])
+def test_a_short_run_has_no_trend(n: int) -> None:
+    found = trend([i * 5.0 for i in range(n)], [100.0] * n)
+    assert found.slope != found.slope
+    assert found.flat
+    assert "| descriptors | not measured |" in result(samples=[]).table()
+    assert "100, too short for a trend" in result(samples=[Sample(1_000.0, 2e8, 1e7, 100.0, 50.0)]).table()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--minutes", "-1"], "minutes is a number above 0, not -1.0"),
+        (["--minutes", "nan"], "minutes is a number above 0, not nan"),
+        (["--rate", "0"], "rate is a number above 0, not 0.0"),
+        (["--nodes", "0"], "a cluster has 1 node or more, not 0"),
+    ],
+)
+def test_what_is_refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["soak", *arguments]) == 1
+    assert capsys.readouterr().err == f"p2pnb: {message}\n"
+
+
 def result(**change: object) -> Result:
     steady = [Sample(i * 5.0, 2e8, 1e7, 100.0, 50.0) for i in range(360)]
     found = Result(50, seconds=1_800.0, samples=steady, acknowledged=10)
