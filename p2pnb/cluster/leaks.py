@@ -7,6 +7,7 @@ has an interval, and only growth that is both more than chance and more than 5 %
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -59,10 +60,10 @@ def trend(at: list[float], level: list[float]) -> Trend:
 
 def shown(found: Trend, unit: float = 1.0, name: str = "") -> str:
     """The level and the slope as text, in multiples of `unit`, which is called `name`."""
-    if found.level != found.level:  # noqa: PLR0124 (NaN)
+    if math.isnan(found.level):
         return "not measured"
     level = f"{found.level / unit:.0f}{name}"
-    if found.slope != found.slope:  # noqa: PLR0124 (NaN)
+    if math.isnan(found.slope):
         return f"{level}, too short for a trend"
     half = (found.high - found.low) / 2 / unit
     return f"{level}, {found.slope / unit:+.1f} ± {half:.1f}{name} an hour, {'flat' if found.flat else 'GROWING'}"
