@@ -3,7 +3,8 @@
     python tests/benchmarks/report.py                  (about seven minutes; wants `pip install -e '.[bench]'`)
 
 Everything is measured here and now, each system in processes of its own, one after the other. `measure.py` says what each
-figure is; a dash means that the system has no such thing, or that it was not measured.
+figure is; a dash means that the system has no such thing, or that it was not measured. In parentheses stands what the process's
+own CPU time says: wall time is also the time of whatever else the machine does.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ PART = f"{100 * KILLED:.0f} %"
 
 # (title, work, how its figures are shown)
 ROWS: tuple[tuple[str, str, str], ...] = (
-    ("launch of {nodes} nodes, joined", "operations", "{launch_s:.1f} s"),
-    ("launch of 1,000 nodes, joined", "launch", "{launch_s:.1f} s"),
+    ("launch of {nodes} nodes, joined (CPU)", "operations", "{launch_s:.1f} s ({launch_cpu_s:.1f})"),
+    ("launch of 1,000 nodes, joined (CPU)", "launch", "{launch_s:.1f} s ({launch_cpu_s:.1f})"),
     ("memory a node after the launch", "operations", "{launched_kb_a_node:.0f} KB"),
     ("memory a node after all operations", "operations", "{warm_kb_a_node:.0f} KB"),
-    ("puts, cold", "operations", "{cold_puts_a_s:.0f}/s"),
-    ("puts, warm", "operations", "{warm_puts_a_s:.0f}/s"),
+    ("puts, cold (a second of CPU)", "operations", "{cold_puts_a_s:.0f}/s ({cold_puts_a_cpu_s:.0f})"),
+    ("puts, warm (a second of CPU)", "operations", "{warm_puts_a_s:.0f}/s ({warm_puts_a_cpu_s:.0f})"),
     ("copies of a value", "operations", "{copies:.0f}"),
     ("get, p50 (p95)", "operations", "{get_p50_ms:.2f} ms ({get_p95_ms:.2f})"),
-    ("gets, 32 in flight", "operations", "{gets_a_s:.0f}/s"),
+    ("gets, 32 in flight (a second of CPU)", "operations", "{gets_a_s:.0f}/s ({gets_a_cpu_s:.0f})"),
     (f"get at once after {PART} were killed, p50 (p95)", "operations", "{killed_get_p50_ms:.1f} ms ({killed_get_p95_ms:.0f})"),
     (f"lost after {PART} were killed, of gets", "operations", "{killed_lost} of {killed_gets}"),
     (f"get at once after {PART} fell silent, p50 (p95)", "silence", "{killed_get_p50_ms:.1f} ms ({killed_get_p95_ms:.0f})"),
