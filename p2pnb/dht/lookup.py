@@ -45,7 +45,8 @@ class Lookup(Shortlist):
 
     `alpha`: how many are asked at a time. `patience`: seconds. `is_linked` says whether a link to a uid is open, so that asking it
     takes no dial; `prefer_linked`: of the `want` nearest, those that take no dial are asked first, for any of them may have what is
-    looked for. `own_address` is never dialled.
+    looked for; `scout`: the very first to be asked is the nearest seed that takes no dial, for its reply says better whom to dial than a
+    table with gaps. `own_address` is never dialled.
 
     `rpcs` counts those asked, `dials` those that took a dial, `failures` those without a good answer; `events` has every transition.
     """
@@ -62,6 +63,7 @@ class Lookup(Shortlist):
         patience: float = 1.0,
         is_linked: Callable[[int], bool] = lambda _uid: False,
         prefer_linked: bool = False,
+        scout: bool = False,
         own_address: tuple[str, int] | None = None,
     ) -> None:
         if want < 1 or alpha < 1:
@@ -78,7 +80,14 @@ class Lookup(Shortlist):
         self._flying: list[Candidate] = []  # in flight, the one asked first in front
         self._slow = 0
         self._found: Candidate | None = None
-        self._name_nearest(list(seeds), self._table, None, now)
+        seeds = list(seeds)
+        self._scout: Candidate | None = None
+        linked = [seed for seed in seeds if seed.uid is not None and is_linked(seed.uid)] if scout else []
+        if linked:
+            nearest = min(linked, key=lambda seed: (seed.uid or 0) ^ target)
+            self._name([nearest], self._table, None, now)
+            self._scout = self._by_uid.get(nearest.uid or 0)
+        self._name_nearest(seeds, self._table, None, now)
         self._settle(now)
 
     # --- what to do -----------------------------------------------------------------------------------------------------
@@ -185,6 +194,11 @@ class Lookup(Shortlist):
         return list(islice((each.contact for each in self._order if each.state == ANSWERED and each.contact.uid is not None), n))
 
     @property
+    def leading(self) -> list[Contact]:
+        """The `want` nearest of those that have not failed and are not slow, whether they were asked or not."""
+        return list(islice((each.contact for each in self._order if each.state != SLOW), self.want))
+
+    @property
     def dials(self) -> int:
         """How many of those asked took a dial."""
         return self._dials.count
@@ -212,6 +226,9 @@ class Lookup(Shortlist):
         that take no dial, then the nearest. If the one so chosen was named only by referrers in doubt, the nearest of those
         beyond whose referrer is trusted clearly more goes before it: one liar's inventions may be all of the nearest.
         """
+        if self._scout is not None:
+            scout, self._scout = self._scout, None
+            return scout
         best: Candidate | None = None
         best_key = (True, 0, True)
         order = iter(self._order)

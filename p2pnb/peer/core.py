@@ -160,7 +160,8 @@ class Core:
         else:
             lookup = Lookup(
                 target, self.own, seeds, want=want, alpha=self.alpha, now=now, patience=self.patience.seconds,
-                is_linked=self.requests.is_linked, prefer_linked=judge is not None, own_address=self.address,
+                is_linked=self.requests.is_linked, prefer_linked=judge is not None, scout=thrifty and judge is None,
+                own_address=self.address,
             )  # fmt: skip
             search = Search(self, lookup, request, judge, self.patience.stagger if thrifty else 0.0)
         await search.run()

@@ -117,7 +117,7 @@ class Search(_Driver):
 
     `stagger`, in seconds: the next request goes out when the last one has been answered or is that old, instead of
     `alpha` at once. One reply is all that a record takes, and most of them come at the first or second asking. To find
-    the nearest takes several, but the first reply says better whom to ask: from then on, `alpha` are.
+    the nearest takes several; as soon as a reply names nobody who is nearer than those known, `alpha` of these are asked at once.
     """
 
     def __init__(
@@ -165,9 +165,9 @@ class Search(_Driver):
             return
         self._outstanding -= 1
         self._next_at = 0.0
-        if self._judge is None:
-            self._stagger = 0.0
         lookup, now = self.lookup, self._clock()
+        course = lookup if isinstance(lookup, Lookup) and self._stagger and self._judge is None else None
+        before = course.leading if course is not None else []
         if isinstance(outcome, Nearest):
             lookup.replied(whom, outcome.contacts, now)
         elif isinstance(outcome, P2PError):
@@ -177,6 +177,8 @@ class Search(_Driver):
             lookup.found(whom, now)
         else:
             lookup.failed(whom, now, dialled=False)
+        if course is not None and course.leading == before:
+            self._stagger = 0.0
         self._pump()
 
 

@@ -164,6 +164,16 @@ def test_when_all_have_failed_it_is_over() -> None:
     assert it.nearest == []
 
 
+def test_a_scout_is_the_nearest_seed_that_takes_no_dial() -> None:
+    it = Lookup(
+        0, OWN, [at(uid) for uid in (10, 20, 30, 40, 50)], want=2, alpha=1, now=0.0, is_linked={40, 50}.__contains__, scout=True
+    )
+    assert ask(it) == [40]
+    it.replied(at(40), [at(5)], 0.1)
+    assert ask(it, 0.1) == [5], "then the nearest, whoever named it"
+    assert it.dials == 1
+
+
 # --- hints ------------------------------------------------------------------------------------------------------------
 
 

@@ -93,6 +93,16 @@ def test_after_the_first_answer_the_nearest_are_asked_alpha_at_a_time() -> None:
     simulate(test)
 
 
+def test_as_long_as_replies_name_nearer_ones_they_are_asked_one_by_one() -> None:
+    async def test() -> None:
+        nearer = {8: [7, 6], 6: [5, 4]}
+        oracle = Oracle(lambda whom, _: (0.05, Nearest(tuple(EIGHT[each - 1] for each in nearer.get(whom.uid or 0, [])))))
+        await Search(oracle, lookup(EIGHT[7:]), Peers(0), stagger=0.1).run()
+        assert oracle.order == [(0.0, 8), (0.05, 6), (0.1, 4), (0.15, 5)]
+
+    simulate(test)
+
+
 @pytest.mark.parametrize(("answers", "order"), [(0.2, [(0.0, 1)]), (0.5, [(0.0, 1), (0.24, 2)])])
 def test_who_was_held_up_himself_does_not_call_others_slow(answers: float, order: list[tuple[float, int]]) -> None:
     """A timer that fires late gives whoever was asked as much more time, once."""
