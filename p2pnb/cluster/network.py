@@ -26,7 +26,8 @@ from p2pnb.uid import Key
 if TYPE_CHECKING:
     from p2pnb.disk.disk import Disk
 
-JOINING = 8  # nodes that join at the same time; in simulated time, where nobody waits for whom, a 32nd of them
+JOINING = 8  # nodes that join at the same time; in simulated time, where nobody waits for whom, a 16th of them
+FILLS = 3  # parts in which those of a full join fill their far buckets
 IDLE_LOOKUPS_A_SECOND = 5.0  # far buckets that all nodes together fill in the background
 
 Latency = float | Callable[[random.Random], float]
@@ -86,7 +87,7 @@ class Network:
             self.positions.update((member.uid.int, member.position) for member in new)
             await self._join(new, bootstrap, alone=first, step=step)
             if self.settings.full_join:
-                await asyncio.gather(*(member.living().fill() for member in new))
+                await self._fill(new)
         except BaseException:
             for member in new:
                 self.positions.pop(member.uid.int, None)
@@ -126,8 +127,20 @@ class Network:
                 joined.append(member)
                 step()
 
-        at_once = max(JOINING, len(new) // 32) if self._simulated else JOINING
+        at_once = max(JOINING, len(new) // 16) if self._simulated else JOINING
         await asyncio.gather(*(join_some() for _ in range(at_once)))
+
+    async def _fill(self, new: list[Member]) -> None:
+        """Their far buckets, some at a time: who is asked learns of whoever asks, and has the less to ask himself."""
+        waiting = list(new)
+
+        async def fill_some() -> None:
+            while waiting:
+                peer = waiting.pop().peer
+                if peer is not None:
+                    await peer.fill()
+
+        await asyncio.gather(*(fill_some() for _ in range(max(JOINING, len(new) // FILLS))))
 
     async def _begin(self, peer: Peer, bootstrap: Collection[tuple[str, int]]) -> None:
         """The first member joins the network of `bootstrap`, or, when it is not there, of those whom it knew in an earlier life."""

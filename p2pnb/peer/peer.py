@@ -97,9 +97,11 @@ class Peer(Values, Bags, Namespaces):
         Example: `await peer.fill()`.
         """
         for bucket in self.table.far_buckets(spec.JOIN_NEAREST):
+            target = self.table.random_in(bucket, self.rng)
             if self.table.has_room(bucket):
-                target = self.table.random_in(bucket, self.rng)
                 await self.search(target, Peers(target), want=self.k)
+            else:  # full of peers that it has just met: as good as looked up
+                self.table.looked_up(target, self.clock())
 
     async def recall(self, besides: Collection[int] = ()) -> int:
         """Asks the contacts of an earlier life, kept in the store, whether they are there; how many have answered.

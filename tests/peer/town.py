@@ -41,8 +41,8 @@ def simulate(test: Callable[[], Awaitable[None]], errors: list[dict[str, Any]] |
 
 @asynccontextmanager
 async def town(n: int, seed: int, latency: Any = LATENCY, **settings: Any) -> AsyncIterator[Network]:
-    """`n` nodes on a memory network, joined and with quiet upkeep; closed in the end."""
-    network = Network("memory", Settings(encryption=False, **settings), seed, latency, 0.0)
+    """`n` nodes on a virtual network, joined and with quiet upkeep; closed in the end."""
+    network = Network("virtual", Settings(encryption=False, **settings), seed, latency, 0.0)
     await network.grow(n, [], lambda: None)
     try:
         yield network
