@@ -7,7 +7,7 @@ from typing import Any
 
 import networkx
 import pytest
-from live import on
+from live import on, until
 
 from p2pnb import Author, Cluster, key_of
 from p2pnb.cluster import watch as watching
@@ -143,9 +143,8 @@ def test_traffic_by_peer() -> None:
         assert (frame.query("peer == 0")["stored_bytes"] == 1_000).sum() >= 4
         assert (frame["closed"] == 0).all()
         cluster.kill(cluster[1])
-        after = cluster.traffic(by="peer").query("peer == 1")
-        assert (after["closed"] >= 1).all()
-        assert (after["links"] == 0).all()
+        await until(lambda: cluster.traffic(by="peer").query("peer == 1"), lambda after: (after["closed"] >= 1).all())
+        assert (cluster.traffic(by="peer").query("peer == 1")["links"] == 0).all()
         with pytest.raises(ValueError, match='"verb" or by "peer"'):
             cluster.traffic(by="node")
 
