@@ -18,7 +18,7 @@ from p2pnb.dht.signature import sign, verify
 from p2pnb.disk.rows import Pin
 from p2pnb.errors import BadSignature, NotFound, P2PError, StaleSequence, StoreFull
 from p2pnb.peer.identity import as_public_key, as_signing_key
-from p2pnb.peer.records import Records
+from p2pnb.peer.records import UNTOLD_AGE, Records
 from p2pnb.peer.report import Report
 from p2pnb.peer.values import as_record_value
 from p2pnb.uid import as_key
@@ -127,9 +127,8 @@ class Namespaces(Records):
         return newest
 
     async def _write_back(self, public: bytes, name: int, newest: Version) -> None:
-        """Tells replicas that have an older version. How old this one is was not said, so half of the time to expiry is taken."""
-        age = int(spec.EXPIRY // 2)
-        request = NamespaceSet(public, name, newest.value, newest.signature, newest.sequence, age)
+        """Tells replicas that have an older version, or none. How old this one is was not said: see `UNTOLD_AGE`."""
+        request = NamespaceSet(public, name, newest.value, newest.signature, newest.sequence, UNTOLD_AGE)
         try:
             await self.replicate(point_of(public, name), request, Report("write back", "upkeep"))
         except (P2PError, asyncio.CancelledError):

@@ -18,6 +18,9 @@ from p2pnb.uid import as_key, short
 from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import Peers, Reply, Request, Set, Stored
 
+# What a reader hands on, whom nobody told its age, lives until the holders' next hand-over, and no longer: a reader keeps nothing alive
+UNTOLD_AGE = int(spec.EXPIRY - spec.REPUBLISH)
+
 
 class Records(Core):
     """Writing to replicas, and reading from several."""

@@ -7,7 +7,8 @@ from typing import Any
 from p2pnb import spec
 from p2pnb.brief import brief
 from p2pnb.errors import NotFound, ValueTooLarge
-from p2pnb.peer.records import Records
+from p2pnb.peer.cause import UPKEEP
+from p2pnb.peer.records import UNTOLD_AGE, Records
 from p2pnb.uid import Key, as_key, key_of
 from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import Ref, Reply, Set, Value
@@ -46,9 +47,13 @@ class Values(Records):
             report.facts["held"] = "by this peer itself"
             return held
 
+        holders: list[Contact] = []
+
         def judge(whom: Contact, reply: Reply) -> bool:
             true = isinstance(reply, Value) and key_of(reply.value) == wanted
-            if not true:
+            if true:
+                holders.append(whom)
+            else:
                 self.penalise(whom)
             return true
 
@@ -59,7 +64,16 @@ class Values(Records):
                 f"no value under {wanted!r}: the {len(search.lookup.nearest)} nearest peers that answered do not have it. "
                 "It was never set, has expired after 24 h, or all its holders are gone"
             )
+        self._repair(wanted.int, search.result.value, holders[0], search.lookup.answered(1))
         return search.result.value
+
+    def _repair(self, key: int, value: bytes, holder: Contact, nearest: list[Contact]) -> None:
+        """Gives the value to the peer nearest to its key, if that one answered that it does not have it, in the background.
+
+        One reading mends one replica: whoever only claims to have nothing gets no more than this out of it.
+        """
+        if nearest and nearest[0].uid is not None and holder.uid is not None and nearest[0].uid ^ key < holder.uid ^ key:
+            self.requests.ask(nearest[0], Set(value, UNTOLD_AGE), lambda *_: None, cause=UPKEEP)
 
 
 def as_value(value: Any) -> bytes:
