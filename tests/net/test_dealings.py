@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import inspect
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +31,7 @@ def test_links_are_counted_both_ways_and_added_up(world: Any) -> None:
         texts = [dumps((REF, number)) for number in range(3)]
         for number in range(3):
             sent = a.send(b.ip, b.port, (REF, number), uid=b.uid)
-            await sent if asyncio.iscoroutine(sent) else None
+            await sent if inspect.isawaitable(sent) else None
             (item,) = await world.take(b, 1)
             b.send(item.ip, item.port, True, link=item.link)
             await world.take(a, 1)
