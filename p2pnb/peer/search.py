@@ -62,7 +62,7 @@ class _Driver(ABC):
         self._future: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._held_up = False  # whether the timer came late, and has been set once more
-        self._wakes = 0.0
+        self._wakes = self._due = 0.0
         self._over = False
 
     async def run(self) -> None:
@@ -91,15 +91,17 @@ class _Driver(ABC):
         if self._timer is not None:
             self._timer.cancel()
         self._wakes = when  # on the peer's clock, which may differ from the loop's
-        self._timer = self._loop.call_later(max(when - self._clock(), 0.0), self._awake)
+        pause = max(when - self._clock(), 0.0)
+        self._due = self._loop.time() + pause  # not every loop's timers say when they are due (a browser's do not)
+        self._timer = self._loop.call_later(pause, self._awake)
 
     def _awake(self) -> None:
         """Time is up, for somebody to answer. A timer that fires late says that we are busy, not that others are slow.
 
         What they have answered may lie here unread: once more as long as it was late, and only then is anybody else asked.
         """
-        timer, self._timer = self._timer, None
-        late = 0.0 if timer is None else self._loop.time() - timer.when()
+        self._timer = None
+        late = self._loop.time() - self._due
         if late > LATE and not self._held_up and not self._over:
             self._held_up = True
             self._timer = self._loop.call_later(late, self._awake)

@@ -98,6 +98,13 @@ async def main():
         except NotFound:
             print("not found, as expected")
     assert cluster.errors == [], cluster.errors
+    async with Cluster.launch(NODES, network="virtual", seed=1, k=3, identities=identities) as simulated:
+        key = await simulated[3].set(b"hello")
+        before = simulated.now
+        assert before + 3599 < await simulated.advance(3600) < before + 3601
+        assert await simulated[9].ref(key) == b"hello"
+        print("an hour in simulated time, trace", simulated.trace_hash)
+    assert simulated.errors == [], simulated.errors
     assert threading.active_count() == 1
     assert used == [], used
     print(f"a cluster of {NODES} on {sys.platform}, {time.monotonic() - started:.1f} s")

@@ -41,6 +41,7 @@ def test_the_core_runs_on_the_memory_network(pyodide: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "a cluster of 16 on emscripten" in done.stdout, done.stdout + done.stderr
+    assert "an hour in simulated time" in done.stdout, done.stdout + done.stderr
     assert {"absent: nacl", "absent: numpy", "absent: pandas"} <= set(done.stdout.splitlines())
     assert "Exception" not in done.stderr, done.stderr
 
