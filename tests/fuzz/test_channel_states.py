@@ -16,7 +16,6 @@ from targets import OUR_EPHEMERAL, OURS, THEIR_EPHEMERAL, THEIRS
 
 from p2pnb.errors import LocalProtocolError, ProtocolError
 from p2pnb.wire.channel import NoiseChannel, PlainChannel
-from p2pnb.wire.framing import Deframer
 
 DIALLER, LISTENER = 0, 1
 sides = st.sampled_from([DIALLER, LISTENER])
@@ -27,8 +26,8 @@ class Conversation(RuleBasedStateMachine):
 
     encrypted = True
 
-    @initialize()
-    def dial(self) -> None:
+    @initialize(greeted=st.booleans())
+    def dial(self, greeted: bool) -> None:
         self.ends: tuple[Any, Any]
         if self.encrypted:
             self.ends = NoiseChannel(True, OURS, 9000, "", OUR_EPHEMERAL), NoiseChannel(False, THEIRS, 9001, "", THEIR_EPHEMERAL)
@@ -40,6 +39,9 @@ class Conversation(RuleBasedStateMachine):
         self.dead = [False, False]
         self.intact = [True, True]  # whether the wire to that end was left alone
         self.past = b""
+        for side in (LISTENER, DIALLER, LISTENER) if greeted else ():
+            self.deliver(side, 1_000)
+        assert not greeted or all(end.established for end in self.ends)
 
     @rule(side=sides, size=st.integers(1, 600))
     def deliver(self, side: int, size: int) -> None:
@@ -124,8 +126,13 @@ def test_conversations(kind: Any) -> None:
 
 
 def test_a_text_that_is_lost_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    feed = Deframer.feed
-    monkeypatch.setattr(Deframer, "feed", lambda self, data: feed(self, data)[1:])
+    receive = NoiseChannel.receive
+
+    def forgetful(self: NoiseChannel, data: bytes) -> tuple[bytes, list[bytes]]:
+        answer, texts = receive(self, data)
+        return answer, texts[1:]
+
+    monkeypatch.setattr(NoiseChannel, "receive", forgetful)
     machine = Conversation.TestCase
     machine.settings = settings(max_examples=200, stateful_step_count=30, deadline=None, database=None)
     with pytest.raises((AssertionError, BaseExceptionGroup)):
