@@ -74,6 +74,8 @@ class BadSignature(P2PError):
 class PolicyError(P2PError):
     """A policy (`Cluster.launch(…, policies={…})`) gave back what its interface does not allow, or never came to an end."""
 
+    hint = "help(p2pnb.dht.policies) says what each policy gets and gives back"
+
 
 class ClusterClosed(P2PError):
     """The cluster was closed; launch another one."""

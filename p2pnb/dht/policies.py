@@ -95,6 +95,7 @@ class Policies:
 
     def check(self) -> None:
         """Raises what was noted, once."""
+        __tracebackhide__ = True
         error, self._failure = self._failure, None
         if error is not None:
             raise error
@@ -117,6 +118,7 @@ class PolicyTable(RoutingTable):
         self._policies = policies
 
     def nearest(self, target: int, n: int, *, live_only: bool = True) -> list[Contact]:
+        __tracebackhide__ = True
         policies = self._policies
         if policies.nearest is None or not policies.active:
             return super().nearest(target, n, live_only=live_only)
@@ -142,6 +144,7 @@ def bounded(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """
     if sys.gettrace() is not None:
         return function(*args, **kwargs)
+    __tracebackhide__ = True  # here and below: a traceback shows the policy's own lines, and not the way to them
     left = STEPS
 
     def count(frame: Any, event: str, _: Any) -> Any:
@@ -166,6 +169,7 @@ def bounded(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 def chosen(nearest: Nearest, contacts: list[Contact], target: int, n: int) -> list[Contact]:
     """What the policy `nearest` makes of these. Raises `PolicyError` for anything but at most `n` different ones of them."""
+    __tracebackhide__ = True
     found = bounded(nearest, list(contacts), target, n)
     if not isinstance(found, Iterable):
         raise PolicyError(f"{name_of(nearest)} is to return a list of contacts, not {_brief(found)}")
@@ -184,6 +188,7 @@ def merged(policy: Merge, answers: Iterable[Bag]) -> list[bytes]:
     """What the policy `merge` makes of these. Raises `PolicyError` for anything but different values that somebody listed."""
     listed = [list(answer.entries) for answer in answers]
     known = {entry.value for entries in listed for entry in entries}
+    __tracebackhide__ = True
     found = bounded(policy, listed)
     if not isinstance(found, Iterable):
         raise PolicyError(f"{name_of(policy)} is to return a list of values, not {_brief(found)}")

@@ -61,6 +61,7 @@ class PolicyLookup:
 
     def next(self, now: float) -> Contact | None:
         """Whom the policy asks now. Raises `PolicyError` when it names nobody whom it can know, or waits for nothing."""
+        __tracebackhide__ = True
         if self.finished:
             return None
         contact = bounded(self._policy.next, now)
@@ -87,6 +88,7 @@ class PolicyLookup:
     # --- what happened --------------------------------------------------------------------------------------------------
 
     def replied(self, contact: Contact, hints: Iterable[Contact], now: float) -> None:
+        __tracebackhide__ = True
         if not self.finished and self._land(contact, "replied", now):
             named = [
                 hint for hint in islice(hints, spec.MAX_CONTACTS)
@@ -102,6 +104,7 @@ class PolicyLookup:
             self._answered.append(contact)
 
     def failed(self, contact: Contact, now: float, *, dialled: bool) -> None:
+        __tracebackhide__ = True
         if not self.finished and self._land(contact, "refuted" if dialled else "failed", now):
             self.failures += 1
             bounded(self._policy.failed, contact, now, **dialled_of(self._policy, dialled))
@@ -115,6 +118,7 @@ class PolicyLookup:
     @property
     def nearest(self) -> list[Contact]:
         """What the policy found. Raises `PolicyError` where that is not a list of contacts that somebody named."""
+        __tracebackhide__ = True
         found = bounded(lambda: self._policy.nearest)
         result = list(found) if isinstance(found, Iterable) else [found]
         strange = [each for each in result if not isinstance(each, Contact) or each not in self._hops]

@@ -198,6 +198,7 @@ class PolicySearch(Search):
         self._error: Exception | None = None
 
     async def run(self) -> None:
+        __tracebackhide__ = True
         self._policies.check()
         await super().run()
         if self._error is not None:
@@ -205,6 +206,7 @@ class PolicySearch(Search):
         self._policies.check()
 
     def _answered(self, whom: Contact, outcome: Outcome) -> None:
+        __tracebackhide__ = True
         try:
             super()._answered(whom, outcome)
         except Exception as error:
