@@ -6,12 +6,15 @@ from typing import Any
 
 from p2pnb import spec
 from p2pnb.brief import brief
+from p2pnb.dht.lookup import Lookup
 from p2pnb.errors import NotFound, ValueTooLarge
 from p2pnb.peer.cause import UPKEEP
 from p2pnb.peer.records import UNTOLD_AGE, Records
 from p2pnb.uid import Key, as_key, key_of
 from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import Ref, Reply, Set, Value
+
+MORE_TRIES = 2  # of a reading that found nothing where many did not answer
 
 
 class Values(Records):
@@ -58,6 +61,9 @@ class Values(Records):
             return true
 
         search = await self.search(wanted.int, Ref(wanted.int), want=self.replication, judge=judge, thrifty=True)
+        for _ in range(MORE_TRIES):  # whoever wrote it may have met the same trouble, and have gone farther
+            if search.result is None and isinstance(search.lookup, Lookup) and search.lookup.troubled:
+                search = await self.search(wanted.int, Ref(wanted.int), want=spec.ACCEPTORS, judge=judge)
         report.facts["asked"] = search.lookup.rpcs
         if not isinstance(search.result, Value):
             raise NotFound(
