@@ -308,7 +308,12 @@ class Cluster(Breaking, Shown):
 
     @property
     def trace_hash(self) -> str:
-        """The SHA-256 of every request of a virtual cluster since its launch: the same program with the same seed gives the same."""
+        """The SHA-256 of every request of a virtual cluster since its launch: the same program with the same seed gives the same.
+
+        Raises `ValueError` on networks that live in real time.
+
+        Example: `cluster.trace_hash`.
+        """
         return self._on_thread(self._network.log.digest)
 
     @property
