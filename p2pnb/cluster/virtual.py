@@ -91,12 +91,25 @@ class VirtualHome(Background):
 
     def drive(self) -> None:
         """Runs the cluster for a slice, or until something is done that somebody waits for."""
-        with self._entered(), _uncollected() if self._launching else nullcontext():
+        with self._entered(), self._uncollected() if self._launching else nullcontext():
             try:
                 self.loop.drive(SLICE)
             except Stalled as stalled:
                 for work in list(self._awaited):
                     work.end(Stalled(f"{stalled}: no node of this cluster has anything to do, and what this call waits for cannot come"))
+
+    @contextmanager
+    def _uncollected(self) -> Iterator[None]:
+        """What a launch makes stays: the collector is not to look at it again and again (a third of the time of a launch)."""
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if self._launching:
+                gc.freeze()
+            if enabled:
+                gc.enable()
 
     def delivered(self) -> None:
         self.loop.halt()
@@ -150,19 +163,6 @@ class VirtualHome(Background):
             task.cancel()
         self._launching = False
         gc.unfreeze()
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """What is made in the block stays: the collector is not to look at it again and again (a third of the time of a launch)."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if enabled:
-            gc.enable()
 
 
 class Turns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -284,3 +285,19 @@ def test_after_a_full_join_hardly_a_bucket_could_hold_more(codec: bool) -> None:
         assert await cluster[5].ref(await cluster[3].set(b"x")) == b"x"
 
     virtually(test, n=50, k=5, full_join=True, codec=codec)
+
+
+def test_a_launch_that_is_given_up_can_be_closed_and_leaves_the_collector_as_it_was() -> None:
+    async def whole() -> None:
+        frozen = gc.get_freeze_count()
+        launch = Cluster.launch(100, network="virtual", seed=1)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(launch, 0.01)
+        await launch._cluster.close()
+        with pytest.raises(asyncio.CancelledError):
+            await launch
+        assert not launch._cluster.errors
+        assert gc.isenabled()
+        assert gc.get_freeze_count() <= frozen
+
+    asyncio.run(whole())
