@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 from targets import OUR_EPHEMERAL, OURS, THEIR_EPHEMERAL, THEIRS
 
 from p2pnb.errors import LocalProtocolError, ProtocolError
@@ -120,9 +120,7 @@ class InTheClear(Conversation):
 
 @pytest.mark.parametrize("kind", [Conversation, InTheClear])
 def test_conversations(kind: Any) -> None:
-    machine = kind.TestCase
-    machine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
-    machine().runTest()
+    run_state_machine_as_test(kind, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))
 
 
 def test_a_text_that_is_lost_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +131,5 @@ def test_a_text_that_is_lost_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -
         return answer, texts[1:]
 
     monkeypatch.setattr(NoiseChannel, "receive", forgetful)
-    machine = Conversation.TestCase
-    machine.settings = settings(max_examples=200, stateful_step_count=30, deadline=None, database=None)
     with pytest.raises((AssertionError, BaseExceptionGroup)):
-        machine().runTest()
+        run_state_machine_as_test(Conversation, settings=settings(max_examples=200, deadline=None, database=None, phases=[Phase.generate]))
