@@ -26,6 +26,7 @@ from p2pnb.uid import Key
 if TYPE_CHECKING:
     from p2pnb.disk.disk import Disk
 
+JOIN_TRIES = 3
 JOINING = 8  # nodes that join at the same time; in simulated time, where nobody waits for whom, a 16th of them
 FILLS = 3  # parts in which those of a full join fill their far buckets
 IDLE_LOOKUPS_A_SECOND = 5.0  # far buckets that all nodes together fill in the background
@@ -122,13 +123,23 @@ class Network:
         async def join_some() -> None:
             while waiting:
                 member = waiting.pop()
-                await _join_through(member.living(), self.rng.choice(joined[-1000:]))
+                await self._join_through_some(member.living(), joined)
                 self._recall(member.living())
                 joined.append(member)
                 step()
 
         at_once = max(JOINING, len(new) // 16) if self._simulated else JOINING
         await asyncio.gather(*(join_some() for _ in range(at_once)))
+
+    async def _join_through_some(self, peer: Peer, joined: list[Member]) -> None:
+        """Joins through one of `joined`, drawn at random; through another one where that fails: a busy machine misses a deadline."""
+        for tries_left in reversed(range(JOIN_TRIES)):
+            try:
+                await _join_through(peer, self.rng.choice(joined[-1000:]))
+                break
+            except P2PError:
+                if not tries_left:
+                    raise
 
     async def _fill(self, new: list[Member]) -> None:
         """Their far buckets, some at a time: who is asked learns of whoever asks, and has the less to ask himself."""
