@@ -108,7 +108,7 @@ def what_is_handed_on_is_deleted_whoever_took_it(patch: Patch) -> None:
     patch.setattr(Upkeep, "_hand_on", hasty)
 
 
-@plant("liveness")
+@plant("liveness", 2)
 def the_oldest_version_is_read(patch: Patch) -> None:
     def oldest(self: NamespaceStore, public_key: bytes, key: int, now: float, signature: bytes | None = None) -> Version | None:
         entry = self._entries.get(namespaces.point_of(public_key, key))
