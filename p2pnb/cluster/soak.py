@@ -36,7 +36,7 @@ SAMPLE = 5.0  # seconds between samples
 KILL_EVERY = 8.0  # seconds, on average
 DOWN = (4.0, 40.0)  # seconds that a killed node stays down
 MOST_DOWN = 0.2  # of all nodes at a time
-WARM_UP = 1 / 3  # of the run: caches, tables and logs fill
+WARM_UP = 1 / 2  # of the run: caches, logs and the lookups that nodes remember fill, and fill again where a node came back
 QUIET = 5.0  # seconds between the last restart and the reading of everything
 
 
