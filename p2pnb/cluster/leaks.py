@@ -66,7 +66,8 @@ def shown(found: Trend, unit: float = 1.0, name: str = "") -> str:
     if math.isnan(found.slope):
         return f"{level}, too short for a trend"
     half = (found.high - found.low) / 2 / unit
-    return f"{level}, {found.slope / unit:+.1f} ± {half:.1f}{name} an hour, {'flat' if found.flat else 'GROWING'}"
+    slope = round(found.slope / unit, 1) + 0.0  # never -0.0
+    return f"{level}, {slope:+.1f} ± {half:.1f}{name} an hour, {'flat' if found.flat else 'GROWING'}"
 
 
 def sample(at: float, kept: float) -> Sample:
