@@ -16,12 +16,16 @@ _HEADER, _FRAME = 32, 24
 
 
 def committed_frames(log: Path, page: int) -> int:
-    """The number of frames up to the last one in the file `log` that says it ends a transaction; `page` bytes a page."""
+    """The number of frames up to the last one in the file `log` that says it ends a transaction; `page` bytes a page.
+
+    A frame's head and its page are written one after the other: a last one without its page was never a whole one.
+    """
     try:
         with log.open("rb") as file:
             salts = file.read(_HEADER)[16:24]
             heads = []
-            while len(head := file.read(_FRAME)) == _FRAME:
+            for _ in range((log.stat().st_size - _HEADER) // (_FRAME + page)):
+                head = file.read(_FRAME)
                 heads.append((head[8:16], struct.unpack(">I", head[4:8])[0]))
                 file.seek(page, 1)
     except OSError:

@@ -1,4 +1,7 @@
-"""One JupyterLab for all browser tests; they are skipped where there is no Chromium, or nothing to drive it with."""
+"""One JupyterLab for all browser tests; they are skipped where there is no Chromium, or nothing to drive it with.
+
+They come last: while playwright drives a browser, its event loop counts as running on this thread, and no test could run another.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 from lab import CHROMIUM, Lab
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
 @pytest.fixture(scope="package")

@@ -14,6 +14,7 @@ import pytest
 from writing import Opened, run, written
 
 from p2pnb.dht.signature import verify
+from p2pnb.disk.wal import committed_frames
 from p2pnb.errors import StoreError
 from p2pnb.wire.messages import Set
 
@@ -155,3 +156,14 @@ def test_rows_that_are_well_formed_and_wrong_are_not_believed(tmp_path: Path) ->
         again.close()
 
     run(test)
+
+
+@pytest.mark.parametrize("missing", [1, 4_096])
+def test_a_last_frame_that_was_killed_before_its_page_is_no_damage(tmp_path: Path, missing: int) -> None:
+    salts, page = b"saltsalt", bytes(4_096)
+    frame = (1).to_bytes(4, "big") + (7).to_bytes(4, "big") + salts + bytes(8) + page  # the second number: it ends a transaction
+    log = tmp_path / "log"
+    log.write_bytes(bytes(16) + salts + bytes(8) + frame + frame)
+    assert committed_frames(log, len(page)) == 2
+    log.write_bytes(log.read_bytes()[:-missing])
+    assert committed_frames(log, len(page)) == 1
