@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from p2pnb import spec
 from p2pnb.dht import merge
 from p2pnb.dht.merge import MergedEntry
+from p2pnb.peer.cause import UPKEEP
 from p2pnb.peer.records import Records
 from p2pnb.peer.values import as_record_value
 from p2pnb.uid import as_key, short
+from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import Bag, BagAdd, BagPopular, BagQuery, BagRecent, BagSample
 
 
@@ -95,10 +98,24 @@ class Bags(Records):
 
     async def _bags(self, query: BagQuery, procedure: str) -> list[Bag]:
         report = self._begin(procedure)
-        replies = await self.survey(query.key, query)
-        bags = [reply for reply in replies if isinstance(reply, Bag)]
-        report.facts.update(asked=len(replies), holders=len(bags))
+        answers = await self.survey(query.key, query)
+        bags = [reply for _, reply in answers if isinstance(reply, Bag)]
+        report.facts.update(asked=len(answers), holders=len(bags))
+        self._mend(query.key, bags, [whom for whom, reply in answers if whom is not None and not isinstance(reply, Bag)])
         return bags
+
+    def _mend(self, key: int, bags: list[Bag], without: list[Contact]) -> None:
+        """Hands the most popular values to the nearest of those that have no such bag, in the background.
+
+        Only what a quorum lists, so that no liar's invention is spread; with its age, so that nothing lives longer for it; and it is
+        no vote. One reading mends one replica: whoever only claims to have nothing gets no more than this out of it.
+        """
+        if len(bags) < spec.MERGE_QUORUM or not without:
+            return
+        nearest = min(without, key=lambda whom: (whom.uid or 0) ^ key)
+        listed = [entry for entry in merge.popular(bags) if entry.listed_by >= spec.MERGE_QUORUM]
+        for entry in listed[: spec.MAX_UNANSWERED]:
+            self.requests.ask(nearest, BagAdd(key, entry.value, entry.age), lambda *_: None, cause=UPKEEP)
 
     async def _bag_at(self, kind: str, uid: Any, query: BagQuery) -> BagResult:
         self._begin(f"bag_{kind}_at")

@@ -118,7 +118,7 @@ class Namespaces(Records):
     async def _newest(self, public: bytes, name: int, report: Report) -> Version | None:
         """The newest valid version that the 5 nearest have; those that had an older one are told."""
         request = NamespaceRef(public, name)
-        replies = await self.survey(point_of(public, name), request)
+        replies = [reply for _, reply in await self.survey(point_of(public, name), request)]
         versions = [reply for reply in replies if isinstance(reply, Version)]
         newest = merge.newest(versions, lambda version: self._holds(public, name, version))
         report.facts.update(asked=len(replies), holders=len(versions))

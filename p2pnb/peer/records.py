@@ -51,18 +51,18 @@ class Records(Core):
             raise PeerUnreachable("no peer could be reached that would store it", "unreachable")
         return writing.acknowledged
 
-    async def survey(self, key: int, request: Request) -> list[Reply]:
-        """What the 5 peers nearest to `key` answer to `request`; a quorum of 3 does where the others are slow."""
+    async def survey(self, key: int, request: Request) -> list[tuple[Contact | None, Reply]]:
+        """Who of the 5 peers nearest to `key` answers what to `request` (None: this one); a quorum of 3 does where the others are slow."""
         found = (await self.search(key, Peers(key), want=spec.MERGE_PEERS, thrifty=True)).lookup
         contacts = found.nearest
         nearer = sum(1 for each in contacts if each.uid is not None and each.uid ^ key < self.own ^ key)
-        answers: list[Reply] = []
+        answers: list[tuple[Contact | None, Reply]] = []
         if self.listens and nearer < spec.MERGE_PEERS:
-            answers.append(await self._own_answer(request))
+            answers.append((None, await self._own_answer(request)))
             contacts = contacts[: spec.MERGE_PEERS - 1]
         asking = Survey(self, contacts, request, spec.MERGE_QUORUM - len(answers), self.patience.seconds)
         await asking.run()
-        return answers + [reply for _, reply in asking.answers]
+        return [*answers, *asking.answers]
 
     async def ask_at(self, uid: Any, request: Request) -> Reply:
         """What the peer known as `uid` replies. Looks for it where the table does not have it; raises `PeerUnreachable`."""
