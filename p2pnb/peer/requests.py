@@ -23,6 +23,7 @@ from typing import Any
 
 from p2pnb import spec
 from p2pnb.errors import P2PError, PeerUnreachable, ProtocolError, RemoteProtocolError, RequestTimeout
+from p2pnb.net import reasons
 from p2pnb.net.contract import Link, Received, Send
 from p2pnb.net.sending import Sending
 from p2pnb.peer.cause import CAUSE
@@ -283,7 +284,7 @@ class Requests:
                 break
             late.append(asked)
         for asked in late:
-            self._settle(asked, RequestTimeout(f"no reply from {asked.contact} within {spec.REQUEST_TIMEOUT:g} s"))
+            self._settle(asked, self._why_late(asked))
             if asked.link is not None:
                 asked.link.close("timeout")
             elif asked.sending is not None and not asked.sending.done():
@@ -292,6 +293,13 @@ class Requests:
                 queue.remove(asked)
         oldest = next(iter(self._open), None)
         self._sweeper = None if oldest is None else self._loop.call_later(max(oldest.deadline - now, 0.0), self._sweep)
+
+    def _why_late(self, asked: Asked) -> P2PError:
+        """Nobody answered; or nobody was reached, where the request's time was over a moment before its dial's."""
+        dialling = asked.sending is not None and not asked.sending.done()
+        if dialling and (asked.contact.uid is None or not self.is_linked(asked.contact.uid)):
+            return reasons.unreachable("timeout", asked.contact.ip, asked.contact.port, "", spec.REQUEST_TIMEOUT)
+        return RequestTimeout(f"no reply from {asked.contact} within {spec.REQUEST_TIMEOUT:g} s")
 
     def close(self) -> None:
         """Fails everything that is open, and leaves no timer and no task."""

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from pigeons import Wire
+from town import simulate
 
 from p2pnb import spec
 from p2pnb.errors import P2PError, PeerUnreachable, RemoteProtocolError, RequestTimeout
+from p2pnb.net.sending import Sending
 from p2pnb.peer.requests import Outcome, Requests
 from p2pnb.wire.contact import Contact, contact
 from p2pnb.wire.messages import Iam, Nearest, Peers, Welcome
@@ -151,6 +153,20 @@ def test_a_timeout_says_so_and_is_logged() -> None:
     assert isinstance(desk.outcomes[0], TimeoutError)
     assert desk.events[0].outcome == "timeout"
     assert desk.events[0].rtt is None
+
+
+def test_whoever_was_never_reached_is_unreachable_even_if_his_dial_ends_a_moment_later() -> None:
+    async def test() -> None:
+        loop, outcomes = asyncio.get_running_loop(), []
+        requests = Requests(lambda *_, uid: Sending(b"", True, uid), loop, loop.time, lambda *_: None, lambda _: None, own=1)
+        for whom in (A, contact("127.0.0.1", 3)):
+            requests.ask(whom, Iam(1), lambda _, outcome: outcomes.append(outcome))
+        await asyncio.sleep(spec.REQUEST_TIMEOUT + 0.1)
+        assert [type(outcome) for outcome in outcomes] == [PeerUnreachable] * 2
+        assert {outcome.reason for outcome in outcomes} == {"timeout"}
+        requests.close()
+
+    simulate(test)
 
 
 def test_sixteen_unanswered_and_no_more() -> None:
