@@ -13,6 +13,7 @@ from statistics import mean
 from typing import Any
 
 from p2pnb import spec
+from p2pnb.check.picture import nobody_asked
 from p2pnb.check.report import Case, Report, Tried, listed, report
 from p2pnb.check.simulation import Network, nearest, uid_of
 from p2pnb.dht.policies import check_lookup, name_of
@@ -224,7 +225,9 @@ def few_requests(policy: Policy, rng: random.Random) -> Tried:
 
 
 def drawn(it: PolicyLookup, position: Callable[[int], int]) -> str:
-    """The lookup over time, as SVG text."""
+    """The lookup over time, as SVG text; or that it asked nobody."""
+    if not it.asked:
+        return nobody_asked(len({event.contact.uid for event in it.events}))
     rows: Iterable[dict[str, Any]] = [
         {
             "time": event.time,

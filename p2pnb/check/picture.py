@@ -1,4 +1,4 @@
-"""A ranking as a picture: what is to stand where, and where it was put."""
+"""Pictures of lost cases: a ranking, with what is to stand where and where it was put; and a lookup that asked nobody."""
 
 from __future__ import annotations
 
@@ -26,3 +26,10 @@ def ranking(title: str, headers: Sequence[str], rows: Sequence[tuple[Sequence[st
         parts += [svg.text(x, y + 4, cell, kind="mono") for x, cell in zip(starts, cells, strict=True)]
     about = "One line for each, in the true order, with its true rank and the rank that it was given."
     return svg.picture(max(LEFT + sum(widths), 420), TOP + max(len(rows), 1) * LINE, title, about, parts)
+
+
+def nobody_asked(known: int) -> str:
+    """What there is to see of a lookup that knew `known` contacts and asked none of them, as SVG text: over time there is nothing."""
+    told = f"{known} contact{'s' * (known != 1)} known, and none was asked"
+    parts = [svg.text(20, 34, "it asked nobody", size=15), svg.text(20, 56, told, kind="soft")]
+    return svg.picture(420, 76, "A lookup that asked nobody", told, parts)

@@ -64,12 +64,20 @@ class Report(Frame):
         return int(self["of"].sum())
 
     def assert_all(self) -> None:
-        """Raises `AssertionError` unless every case has all of its points; the text lists those that have not."""
+        """Raises `AssertionError` unless every case has all of its points; the text lists those that have not, by what came of them."""
         assert not self._lost(), repr(self)
 
     def __repr__(self) -> str:
-        lost = [f"- {row['case']}: expected {row['expected']}; got {row['got']}" for row in self._lost()]
-        return "\n".join([f"{self.policy}: {self.score} of {self.most} points", *lost])
+        alike: dict[str, list[str]] = {}  # one mistake may lose many cases: what came of them is said once
+        for row in self._lost():
+            alike.setdefault(row["got"], []).append(f"{row['case']}: expected {row['expected']}")
+        lines = [f"{self.policy}: {self.score} of {self.most} points"]
+        for got, cases in alike.items():
+            if len(cases) == 1:
+                lines.append(f"- {cases[0]}; got {got}")
+            else:
+                lines += [f"- {len(cases)} cases got {got}", *(f"  - {each}" for each in cases)]
+        return "\n".join(lines)
 
     def _lost(self) -> list[dict[Any, Any]]:
         return [row for row in self.to_dict("records") if row["points"] < row["of"]]

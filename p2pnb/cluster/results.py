@@ -63,7 +63,7 @@ class Lookup:
         self.failed = sum(row["event"] in {"failed", "refuted"} for row in self._rows)
 
     def frame(self) -> Frame:
-        """One row a step: `time_ms`, `event`, `peer` (position), `id`, `shared_bits`, `hop`, `told_by`, `uid`.
+        """One row a step: `time_ms`, `event`, `peer` (position), `id`, `shared_bits`, `hop`, `teller` (position), `told_by` (uid), `uid`.
 
         Example: `trace.frame()`.
         """

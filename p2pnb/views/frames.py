@@ -151,7 +151,8 @@ SCHEMAS: dict[str, Schema] = {
     )),
     "lookup": Schema(Column("step", COUNT, ""), (
         Column("time_ms", NUMBER, "time", milliseconds), Column("event", TEXT, "event"), _PEER, _ID,
-        Column("shared_bits", MAYBE, "shared_bits"), Column("hop", MAYBE, "hop"), Column("told_by", TEXT, "told_by", full_hex), _UID,
+        Column("shared_bits", MAYBE, "shared_bits"), Column("hop", MAYBE, "hop"),
+        Column("teller", MAYBE, "teller", position), Column("told_by", TEXT, "told_by", full_hex), _UID,
     )),
     "lookups": Schema(Column("lookup", COUNT, ""), (
         Column("time_s", NUMBER, "time"), Column("id", TEXT, "target", abbreviated), Column("verb", TEXT, "verb"),
@@ -278,12 +279,17 @@ def lookup(rows: Iterable[Row], target: int) -> Frame:
     """One row a step of a lookup of `target`, in order; times count from the first step.
 
     Rows: `time event uid peer hop told_by`: seconds on any clock, one word, the contact's uid and position, how many
-    steps away it was (1: known from the start), and the uid of who named it; each of the last four may be None.
+    steps away it was (1: known from the start), and the uid of who named it; each of the last four may be None. `teller` is the
+    position of who named it, as far as the rows tell.
     """
     steps = sorted(rows, key=lambda row: row["time"])
     start = steps[0]["time"] if steps else 0.0
+    peers = {row["uid"]: row["peer"] for row in steps if row["uid"] is not None}
     return _frame("lookup", [
-        {**row, "time": row["time"] - start, "shared_bits": None if row["uid"] is None else common_prefix_length(row["uid"], target)}
+        {
+            **row, "time": row["time"] - start, "teller": peers.get(row["told_by"]),
+            "shared_bits": None if row["uid"] is None else common_prefix_length(row["uid"], target),
+        }
         for row in steps
     ])  # fmt: skip
 

@@ -52,6 +52,15 @@ class Right:
         return [self.known[uid] for uid in self.shortlist if self.state.get(uid) == "replied"]
 
 
+class AsksNobody(Right):
+    """Is finished before it begins."""
+
+    finished = True
+
+    def next(self, now):
+        return None
+
+
 class TableOrder(Right):
     """Asks in the order in which it heard of them."""
 

@@ -159,6 +159,25 @@ def test_a_report_shows_itself_and_its_parts_are_tables() -> None:
     assert type(report[report["points"] > 0]) is not check.Report
 
 
+def test_what_came_of_several_cases_is_said_once() -> None:
+    report = check.lookup(students.Endless, seed=1)
+    cause = next(got for got in report["got"] if "did not end within" in got)
+    alike = list(report[report["got"] == cause]["case"])
+    assert len(alike) > 1
+    with pytest.raises(AssertionError) as caught:
+        report.assert_all()
+    lines = str(caught.value).splitlines()
+    assert lines.count(f"- {len(alike)} cases got {cause}") == 1
+    assert str(caught.value).count(cause) == 1
+    assert all(any(line.startswith(f"  - {case}: expected ") for line in lines) for case in alike)
+
+
+def test_a_lookup_that_asks_nobody_is_told_so_in_the_picture() -> None:
+    picture = check.lookup(students.AsksNobody, seed=1).picture
+    told = [each.text for each in ElementTree.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")]
+    assert told == ["it asked nobody", "7 contacts known, and none was asked"]
+
+
 def test_the_points_are_twenty_and_ten() -> None:
     assert sum(case.points for case in lookups.CASES) == 20
     assert check.nearest(students.nearest).most == check.merge(students.merge).most == 10

@@ -170,6 +170,8 @@ def test_a_lookup_counts_time_and_bits_from_its_start_and_target() -> None:
     assert frame["shared_bits"].tolist()[:2] == [common_prefix_length(UIDS[0], UIDS[1])] * 2
     assert frame["shared_bits"].isna().tolist() == [False, False, True]
     assert frame["told_by"].tolist()[2] == f"{UIDS[0]:064x}"
+    assert frame["teller"].isna().tolist() == [True, True, False]
+    assert frame["teller"].tolist()[2] == 0
     assert f"{UIDS[0]:064x}" not in repr(frame[["told_by"]])
     assert frame.index.tolist() == [0, 1, 2]
 
