@@ -1,7 +1,7 @@
 """Two lines instead of a traceback: what went wrong, and in which line of one's own; that is what a student sees in a notebook.
 
 IPython asks an exception for its display by the method `_render_traceback_`. Errors of p2pnb have it, and the classic mistakes
-(a forgotten `await`, an int for a key) are given it by `brief`. Outside IPython nothing changes. `%tb` then shows the whole
+(a forgotten `await`, one too many, an int for a key) are given it by `brief`. Outside IPython nothing changes. `%tb` then shows the whole
 traceback, and so does everything in a mode that somebody chose, such as `%xmode Verbose`.
 """
 
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from traceback import format_exception
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 E = TypeVar("E", bound=BaseException)
 
@@ -27,6 +27,22 @@ def brief(error: E) -> E:
     """The same error, which a notebook shows in two lines."""
     error.__dict__["_render_traceback_"] = rendered
     return error
+
+
+class Done:
+    """Base of results that are there at once, next to calls that are not: who awaits one is told to leave `await` out."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:  # a type checker is to find it missing
+
+        def __await__(self) -> NoReturn:
+            raise brief(TypeError("this is done already: leave out `await`"))
+
+
+def unawaited(value: object) -> bool:
+    """Whether `value` is something to await, where its result is wanted."""
+    return hasattr(value, "__await__") and not isinstance(value, Done)
 
 
 def rendered() -> list[str]:

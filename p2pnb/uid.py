@@ -11,7 +11,7 @@ import hashlib
 import operator
 from typing import Any, SupportsIndex
 
-from p2pnb.brief import brief
+from p2pnb.brief import brief, unawaited
 
 BITS = 256
 BYTES = BITS // 8
@@ -101,7 +101,7 @@ def _octets(value: Any, what: str) -> bytes:
         if len(value) != 2 * BYTES or len(octets) != BYTES:
             raise brief(ValueError(f"{what} as text is {2 * BYTES} hex digits; hash a name with key_of({value[:20]!r}.encode())"))
         return octets
-    if hasattr(value, "__await__"):
+    if unawaited(value):
         raise brief(TypeError(f"{what} is wanted, and this call has not been awaited yet: write `await` before it"))
     if isinstance(value, int):
         raise brief(TypeError(f"{what} is {BYTES} bytes, not an int: write Key.from_int({value if value < 1000 else '…'})"))

@@ -11,7 +11,7 @@ several at once, again later, or never. Three parts keep that simple:
 
 Cancelling a waiter ends its wait, nobody else's, and not the work; `cancel()` ends the work. An outcome that is an error
 and that nobody ever looked at is logged when the last reference to it goes. Everything else that one might do with a
-result (attributes, indexing, a truth test) raises an error that says what was forgotten: `await`.
+result (attributes, indexing, comparing, a truth test) raises an error that says what was forgotten: `await`.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ from p2pnb.peer.cause import CAUSE
 T = TypeVar("T")
 
 log = logging.getLogger("p2pnb")
+
+RESULTS = (bytes, bytearray, memoryview, str, int, float, list, dict)  # what a result, but never a call, is compared with
 
 _numbers = itertools.count(1)
 _brief = reprlib.Repr()
@@ -128,7 +130,17 @@ class _Work(Generic[T]):
 
     def __del__(self) -> None:
         if self.error is not None and not self.seen and not isinstance(self.error, asyncio.CancelledError):
-            log.warning("%s failed, and nobody awaited it: %r", self.name, self.error, exc_info=self.error)
+            whole = None if hasattr(self.error, "_render_traceback_") else self.error  # one line where the message says it all
+            log.warning("%s failed, and nobody awaited it: %r", self.name, self.error, exc_info=whole)
+
+
+def _refusing(lacks: str, then: str = "") -> Callable[..., NoReturn]:
+    """A method that says what was forgotten."""
+
+    def refuse(call: Call[Any], *_: object) -> NoReturn:
+        raise brief(TypeError(call._forgotten(lacks, then)))
+
+    return refuse
 
 
 class Call(Coroutine[Any, Any, T]):
@@ -315,17 +327,18 @@ class Call(Coroutine[Any, Any, T]):
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
             raise brief(AttributeError(self._forgotten(f"has no {name!r}", f".{name}")))
 
-        def __getitem__(self, index: object) -> NoReturn:
-            raise brief(TypeError(self._forgotten("cannot be indexed", "[…]")))
+        def __eq__(self, other: object) -> bool:
+            if isinstance(other, RESULTS):
+                raise brief(TypeError(self._forgotten("is equal to nothing yet")))
+            return NotImplemented  # by identity, as its hash: sets, lists of calls, mocks
 
-        def __iter__(self) -> NoReturn:
-            raise brief(TypeError(self._forgotten("cannot be looped over or unpacked")))
-
-        def __contains__(self, item: object) -> NoReturn:
-            raise brief(TypeError(self._forgotten("contains nothing")))
-
-        def __len__(self) -> NoReturn:
-            raise brief(TypeError(self._forgotten("has no length")))
+        __hash__ = object.__hash__
+        __getitem__ = _refusing("cannot be indexed", "[…]")
+        __iter__ = _refusing("cannot be looped over or unpacked")
+        __contains__ = _refusing("contains nothing")
+        __len__ = _refusing("has no length")
+        __add__ = __radd__ = _refusing("cannot be added to anything")
+        __lt__ = __le__ = __gt__ = __ge__ = _refusing("is neither less nor more than anything")
 
         def __bool__(self) -> bool:
             if sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] == "asyncio":

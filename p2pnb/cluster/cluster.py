@@ -365,6 +365,9 @@ class Launch(Call[Cluster]):
         super().__init__(coroutine, "launch", on="Cluster", timeout=timeout, home=cluster._home, progress=shown)
         self._cluster = cluster
 
+    def _forgotten(self, lacks: str, then: str = "") -> str:  # noqa: ARG002 (whatever was to be done: a cluster wants a name)
+        return f"this launch has not been awaited, so it {lacks}: write `cluster = await Cluster.launch(…)` first"
+
     async def __aenter__(self) -> Cluster:
         try:
             return await self

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from p2pnb.brief import Done
 from p2pnb.dht import lookup as decided
 from p2pnb.dht.policy_lookup import PolicyLookup
 from p2pnb.errors import ClusterClosed
@@ -134,7 +135,7 @@ class BagResult(bags.BagResult):
         return cards.mimebundle(*cards.bag_card({"kind": self.kind, "key": self.key, "entries": entries}))
 
 
-class Nodes(list["Node"]):
+class Nodes(list["Node"], Done):
     """Some nodes of a cluster: a list, and a picture of where they stand among all others when a cell ends with it.
 
     `rows` gives the rows of all nodes; `meaning` is what these are to the rest, alive and dead; `key` is marked, too.

@@ -14,7 +14,7 @@ import signal
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-from p2pnb.brief import brief
+from p2pnb.brief import Done, brief
 from p2pnb.cluster import background as home
 from p2pnb.cluster import interrupt
 from p2pnb.cluster.call import Call
@@ -31,7 +31,7 @@ def run(awaitable: Awaitable[T]) -> T:
     Example: `value = run(cluster[9].ref(key))`.
     """
     __tracebackhide__ = True  # IPython shows what failed, not the waiting
-    if not inspect.isawaitable(awaitable):
+    if isinstance(awaitable, Done) or not inspect.isawaitable(awaitable):
         raise brief(TypeError(_not_awaitable(awaitable)))
     if not home.THREADS:
         return _run_in_browser(awaitable)

@@ -22,7 +22,7 @@ from typing import Any
 from nacl.bindings import randombytes
 from nacl.signing import SigningKey, VerifyKey
 
-from p2pnb.brief import brief
+from p2pnb.brief import brief, unawaited
 from p2pnb.dht.signature import public_key_of
 from p2pnb.secret import Secret, SecretBytes
 from p2pnb.spec import PUBLIC_KEY
@@ -200,7 +200,7 @@ def _hide(value: Any) -> SecretBytes | str:
 
 
 def _kind(value: Any) -> str:
-    if hasattr(value, "__await__"):
+    if unawaited(value):
         return "a call that has not been awaited yet: write `await` before it"
     return f"the type {value.__name__}" if isinstance(value, type) else type(value).__name__
 

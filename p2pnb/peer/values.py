@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from p2pnb import spec
-from p2pnb.brief import brief
+from p2pnb.brief import brief, unawaited
 from p2pnb.dht.lookup import Lookup
 from p2pnb.errors import NotFound, ValueTooLarge
 from p2pnb.peer.cause import UPKEEP
@@ -86,7 +86,7 @@ def as_value(value: Any) -> bytes:
     """`value` as bytes that fit into one message."""
     if isinstance(value, str):
         raise brief(TypeError(f"a value is bytes, not str: write {value[:20]!r}.encode()"))
-    if hasattr(value, "__await__"):
+    if unawaited(value):
         raise brief(TypeError("a value is bytes, and this call has not been awaited yet: write `await` before it"))
     if not isinstance(value, (bytes, bytearray, memoryview)):
         raise brief(TypeError(f"a value is bytes, not {type(value).__name__}"))

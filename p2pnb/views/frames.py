@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from p2pnb import spec
+from p2pnb.brief import Done
 from p2pnb.uid import common_prefix_length, short
 from p2pnb.views import svg
 
@@ -29,7 +30,7 @@ VERBS = (
 )  # fmt: skip
 
 
-class Frame(pd.DataFrame):
+class Frame(pd.DataFrame, Done):
     """A DataFrame whose display abbreviates 64-digit uids and rounds to 3 decimals; `frame["uid"]`, `to_csv()` and the rest are whole."""
 
     @property

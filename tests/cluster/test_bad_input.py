@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from live import on
 
-from p2pnb import Cluster
+from p2pnb import Cluster, run
 from p2pnb.errors import ClusterClosed, PeerUnreachable, ValueTooLarge
 
 
@@ -165,6 +165,24 @@ def test_bad_keys_and_values() -> None:
         assert await cluster[1].ref(await node.set(b"\xff" * 249_996)) == b"\xff" * 249_996
         with pytest.raises(TypeError, match="Author"):
             node.namespace("me")  # type: ignore[arg-type]
+
+    on(test, n=6)
+
+
+def test_an_await_too_many() -> None:
+    async def test(cluster: Cluster) -> None:
+        key = await cluster[0].set(b"x")
+        done: list[Any] = [cluster.kill(cluster[1]), cluster.nodes(), cluster.nodes()[["port"]], cluster.holders(key)]
+        done += [cluster.partition(cluster[2]), cluster.heal(), cluster.where(key), cluster[0].routing()]
+        for result in done:
+            with pytest.raises(TypeError, match="this is done already: leave out `await`"):
+                await result
+            with pytest.raises(TypeError, match=r"value already: leave run\(\) out"):
+                run(result)
+            assert not asyncio.iscoroutine(result)
+        for wrong, words in ((cluster[0].ref, "not Nodes"), (cluster[0].set, "a value is bytes, not Nodes")):
+            with pytest.raises(TypeError, match=words):
+                await wrong(done[0])
 
     on(test, n=6)
 

@@ -11,7 +11,7 @@ layer lends, and what they raise is shown in the message line.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -212,4 +212,4 @@ class Map(Live):
         if name not in NEED:
             raise ValueError(f"a map can {', '.join(NEED)}; not {name!r}")
         answer = self._actions[name](**{each: news[each] for each in NEED[name] if each in news})
-        return answer if isinstance(answer, Awaitable) else None
+        return answer if isinstance(answer, Coroutine) else None  # a call; the nodes of a kill are done
