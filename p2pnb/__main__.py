@@ -14,6 +14,7 @@ import importlib
 import importlib.util
 import inspect
 import logging
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -136,8 +137,16 @@ async def _demo(nodes: int) -> int:
     finally:
         if "cluster" in names:
             await names["cluster"].close()
-    print("\nThe same in a notebook, with pictures:  python -m p2pnb lab")
+    print(f"\nThe same in a notebook, with pictures:  {_interpreter()} -m p2pnb lab")
     return 0
+
+
+def _interpreter() -> str:
+    """The Python that runs this, as short as it can be written from here."""
+    try:
+        return shlex.quote(str(Path(sys.executable).relative_to(Path.cwd())))
+    except ValueError:
+        return shlex.quote(sys.executable)
 
 
 async def _evaluated(line: str, names: dict[str, Any]) -> Any:

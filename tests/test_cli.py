@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import pytest
 
 from p2pnb import Cluster, Identity
-from p2pnb.__main__ import DEMO, main
+from p2pnb.__main__ import DEMO, _interpreter, main
 
 PATIENCE = 60.0  # seconds until a process that does not end is given up
 
@@ -72,10 +72,18 @@ def test_the_demo_goes_through_everything(nodes: int) -> None:
         "Key(2cf24dba…)",
         "rtt_ms",
         "p95_ms",
-        "python -m p2pnb lab",
+        " -m p2pnb lab",
     ):
         assert words in done.stdout
     assert done.stdout.count("b'hello'\n") == 2, "before the kill and after it"
+
+
+def test_the_demo_names_the_python_that_runs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(Path.cwd() / ".venv" / "bin" / "python"))
+    assert _interpreter() == ".venv/bin/python"
+    monkeypatch.setattr(sys, "executable", "/somewhere else/bin/python3")
+    assert _interpreter() == "'/somewhere else/bin/python3'"
 
 
 def test_the_demo_shows_what_it_runs() -> None:
