@@ -19,6 +19,7 @@ E = TypeVar("E", bound=BaseException)
 
 _OURS = str(Path(__file__).resolve().parent)
 _LIBRARY = str(Path(linecache.__file__).resolve().parent)
+_MADE = ("<frozen", "<string>")  # the latter: what `dataclass` writes
 _CELL = re.compile(r"ipykernel_\d+|^<ipython-input")
 _RED, _DIM, _PLAIN = "\x1b[31;1m", "\x1b[2m", "\x1b[0m"
 
@@ -58,6 +59,10 @@ def rendered() -> list[str]:
 def two_lines(error: BaseException) -> list[str]:
     """What happened; and where, what to do, and how to see more."""
     said = error.args[0] if len(error.args) == 1 and isinstance(error.args[0], str) else str(error)
+    first, *more = said.splitlines() or [""]
+    if more:  # a list, such as of lost points: what it begins with
+        rest = f" (and {len(more) - 1} more line{'s' * (len(more) > 2)})" if more[1:] else ""
+        said = f"{first}: {more[0].removeprefix('- ')}{rest}"
     parts = [_place(error.__traceback__), getattr(error, "hint", ""), "%tb shows the whole traceback"]
     return [f"{_RED}{type(error).__name__}{_PLAIN}: {said}", f"{_DIM}  {'  ·  '.join(part for part in parts if part)}{_PLAIN}"]
 
@@ -67,7 +72,7 @@ def _place(traceback: TracebackType | None) -> str:
     found = ""
     while traceback is not None:
         name, number = traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
-        if not name.startswith((_OURS, _LIBRARY)) and "site-packages" not in name and not name.startswith("<frozen"):
+        if not name.startswith((_OURS, _LIBRARY, *_MADE)) and "site-packages" not in name:
             where = f"line {number}" if _CELL.search(name) else f"{Path(name).name}, line {number}"
             found = f"{where}: {linecache.getline(name, number).strip()}".rstrip(": ")
         traceback = traceback.tb_next

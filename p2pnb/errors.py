@@ -5,16 +5,13 @@ cluster can answer is a `P2PError`. Bytes that came from another machine raise `
 the one place where a link receives them: nothing a stranger sends can look like a mistake of ours.
 """
 
-
-from typing import ClassVar
-
 from p2pnb import brief
 
 
 class P2PError(Exception):
     """Base of every error of p2pnb. A notebook shows it in two lines; `%tb` has the rest. `hint`: what to do about it."""
 
-    hint: ClassVar[str] = ""
+    hint: str = ""
 
     def _render_traceback_(self) -> list[str]:
         return brief.rendered()
@@ -53,6 +50,11 @@ class NotFound(P2PError, LookupError):
     """No peer that could be reached had a valid record under the key."""
 
     hint = "cluster.where(key) shows who has it, and who should"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        if hint:
+            self.hint = hint
 
 
 class StoreFull(P2PError):

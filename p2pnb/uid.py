@@ -105,4 +105,7 @@ def _octets(value: Any, what: str) -> bytes:
         raise brief(TypeError(f"{what} is wanted, and this call has not been awaited yet: write `await` before it"))
     if isinstance(value, int):
         raise brief(TypeError(f"{what} is {BYTES} bytes, not an int: write Key.from_int({value if value < 1000 else '…'})"))
-    raise brief(TypeError(f"{what} is {BYTES} bytes or {2 * BYTES} hex digits, not {type(value).__name__}"))
+    hint = ""
+    if isinstance(getattr(value, "uid", None), Key):  # a node, which this layer does not know
+        hint = f": write cluster[{getattr(value, 'position', 2)}].uid"
+    raise brief(TypeError(f"{what} is {BYTES} bytes or {2 * BYTES} hex digits, not {type(value).__name__}{hint}"))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from p2pnb import brief
+from p2pnb import Author, Cluster, brief, check, run, xor_space
+from p2pnb.cluster.churn import Recorded, Weibull
+from p2pnb.cluster.faults import Latency, Liars, Loss, Partition
+from p2pnb.cluster.lan import resolve
+from p2pnb.dht.lookup import Lookup
 from p2pnb.errors import ClusterClosed, NotFound, P2PError
 from p2pnb.uid import as_key, key_of
 
@@ -93,3 +97,77 @@ def test_an_error_from_our_lines_alone_has_no_place() -> None:
     assert brief.two_lines(error)[0].endswith(": ('x', 1)")
     assert error._render_traceback_ is brief.rendered
     assert "line" not in brief.two_lines(error)[1]
+
+
+# --- in a shell of IPython's own ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shell() -> Iterator[Any]:
+    """What a notebook's cell runs in, with a cluster on real sockets."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    made = InteractiveShell.instance(history_load_length=0)
+    made.history_manager.enabled = False
+    cluster = run(Cluster.launch(2))
+    made.push({"cluster": cluster, "KEY": key_of(b"nothing"), "none": lambda *_, **__: []})
+    made.push({each.__name__: each for each in (Author, Cluster, Latency, Liars, Loss, Lookup, Partition, Recorded, Weibull, xor_space)})
+    made.push({"check": check, "resolve": resolve})
+    yield made
+    run(cluster.close())
+    InteractiveShell.clear_instance()
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("Cluster.launch(2, policies=5)", "policies are a dict"),
+        ("Cluster.launch(2, policies={'lookups': Lookup})", "there is no policy 'lookups'"),
+        ("Cluster.launch(2, policies={'lookup': 5})", "5 cannot be called"),
+        ("Cluster.launch(2, policies={'nearest': lambda: []})", "cannot be called as nearest(contacts, target, n)"),
+        ("Cluster.launch(2, policies={'lookup': none})", "has no 'next'"),
+        ("check.nearest(sorted)", "cannot be called as nearest(contacts, target, n)"),
+        ("check.lookup(lambda: 0)", "cannot be called as MyLookup("),
+        ("check.nearest(none, seed='x')", "seed is an integer"),
+        ("check.nearest(none).assert_all()", "points: "),
+        ("Loss(-0.1)", "a loss of -0.1"),
+        ("Loss(5)", "a loss of 5"),
+        ("Latency(-1)", "not -1"),
+        ("Latency('50ms')", "not '50ms'"),
+        ("Latency(0.05, jitter=1)", "too early"),
+        ("Partition(None)", "a partition parts some"),
+        ("Liars(0.1, lies='valuez')", "'valuez' is no lie"),
+        ("Weibull(-1)", "the shape of a Weibull distribution"),
+        ("Recorded([])", "columns node, start_s and end_s"),
+        ("cluster.churn(0.1)", "sessions are Weibull()"),
+        ("cluster.churn(away=-5)", "`away` is a number of seconds"),
+        ("cluster.churn(Weibull(), nodes=cluster[0:1] + [5])", "takes nodes, not 5"),
+        ("cluster.faults(Loss(0.1))", "takes a pretended wire"),
+        ("cluster[0].ref(KEY, timeout=-1)", "timeout is more than 0 seconds"),
+        ("cluster[0].ref(KEY, timeout='5')", "timeout is a number of seconds or None"),
+        ("Cluster(5)", "a cluster is launched, not made"),
+        ("Cluster.launch(2, host='nowhere')", "host is an address"),
+        ("resolve('0.0.0.0')", "is not one address"),
+        ("xor_space(bits=99)", "bits is 3 to"),
+        ("xor_space(0)", "uids of"),
+        ("xor_space([-1])", "not -1"),
+        ("xor_space(target=10**9)", "not 1000000000"),
+        ("cluster.add(-1)", "add takes 1 node or more, not -1"),
+        ("cluster.kill('1')", "write cluster.kill(cluster[1])"),
+        ("cluster.kill('3fa9')", "write cluster.kill(cluster['3fa9'])"),
+        ("cluster.kill(KEY)", "write cluster.kill(cluster[uid])"),
+        ("await cluster[0].ref(cluster[1])", "not Node: write cluster[1].uid"),
+        ("await cluster[0].lookup(cluster[1])", "not Node: write cluster[1].uid"),
+        ("await cluster[0].ref(KEY)", "cluster.where(key) shows who has it"),
+        ("await cluster[0].namespace(Author.create()).ref('about')", "cluster.where(namespace.key(name)) shows who has it"),
+    ],
+)
+def test_whatever_mistake_is_two_lines_in_a_cell(shell: Any, capsys: pytest.CaptureFixture[str], cell: str, said: str) -> None:
+    result = shell.run_cell(cell)
+    assert result.error_before_exec is None
+    assert result.error_in_exec is not None, "this is a mistake"
+    shown = [line for line in re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).splitlines() if line.strip()]
+    assert len(shown) == 2, "\n".join(shown)
+    assert said in " ".join(shown)
+    assert shown[1].endswith("%tb shows the whole traceback")
+    assert cell in shown[1], "the line that its author can change"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+from p2pnb.brief import brief
 from p2pnb.views import cards
 from p2pnb.views.frames import Frame
 
@@ -65,7 +66,8 @@ class Report(Frame):
 
     def assert_all(self) -> None:
         """Raises `AssertionError` unless every case has all of its points; the text lists those that have not, by what came of them."""
-        assert not self._lost(), repr(self)
+        if self._lost():
+            raise brief(AssertionError(repr(self)))
 
     def __repr__(self) -> str:
         alike: dict[str, list[str]] = {}  # one mistake may lose many cases: what came of them is said once
@@ -94,7 +96,7 @@ class Report(Frame):
 def report(policy: T, name: str, cases: Sequence[Case[T]], seed: int) -> Report:
     """Tries every case, each with randomness of its own, so that one more case changes no other."""
     if isinstance(seed, bool) or not isinstance(seed, int):
-        raise TypeError(f"seed is an integer, not {seed!r}")
+        raise brief(TypeError(f"seed is an integer, not {seed!r}"))
     tried = [_try(case, policy, random.Random(f"{seed} {case.name}")) for case in cases]
     rows = [
         {

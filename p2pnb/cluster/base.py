@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from p2pnb.brief import brief
 from p2pnb.cluster.background import Background, background
 from p2pnb.cluster.call import Call, new_cause
 from p2pnb.cluster.member import Member
@@ -31,7 +32,7 @@ class Base:
 
     def __init__(self, network: Network, kind: str = "tcp") -> None:
         if not isinstance(network, Network):
-            raise TypeError("a cluster is launched, not made: cluster = await Cluster.launch(20)")
+            raise brief(TypeError("a cluster is launched, not made: cluster = await Cluster.launch(20)"))
         self._network = network
         self._kind = kind
         self._home: Background = VirtualHome() if kind == "virtual" else background()

@@ -110,9 +110,18 @@ class Breaking(Tables):
         if isinstance(node, list):
             raise brief(TypeError(f"{verb} takes nodes, not a list: write cluster.{verb}(*nodes)"))
         if not isinstance(node, Node):
-            hint = f"cluster.{verb}(cluster[{node}])" if isinstance(node, int) else f"cluster.{verb}(cluster[3])"
+            hint = f"cluster.{verb}({_meant(node)})"
             fraction = "" if verb == "restart" else f", or cluster.{verb}(fraction=0.5)"
             raise brief(TypeError(f"{verb} takes nodes, not {node!r}: write {hint}{fraction}"))
         if self._nodes.get(node._member) is not node:
             raise brief(ValueError(f"{node!r} belongs to another cluster"))
         return node._member
+
+
+def _meant(node: Any) -> str:
+    """How to write the node that somebody named by its position or its uid."""
+    if isinstance(node, int) or (isinstance(node, str) and node.isdecimal() and len(node) < 5):
+        return f"cluster[{int(node)}]"
+    if isinstance(node, str):
+        return f"cluster[{node[:8]!r}]"
+    return "cluster[uid]" if isinstance(node, bytes) else "cluster[3]"

@@ -35,6 +35,7 @@ from p2pnb.cluster import interrupt
 from p2pnb.cluster.background import Background, background, on_background
 from p2pnb.cluster.progress import INTERVAL, Progress
 from p2pnb.errors import ClusterClosed, RequestTimeout
+from p2pnb.net.virtual import VirtualLoop
 from p2pnb.peer.cause import CAUSE
 
 T = TypeVar("T")
@@ -75,7 +76,8 @@ class _Work(Generic[T]):
         self.task = self.background.spawn(coroutine)
         self.task.add_done_callback(self.finished)
         if timeout is not None:
-            late = RequestTimeout(f"{self.name} was not done within its timeout of {timeout:g} s; give it a longer one, or none")
+            unit = " simulated s" if isinstance(self.background.loop, VirtualLoop) else " s"
+            late = RequestTimeout(f"{self.name} was not done within its timeout of {timeout:g}{unit}; give it a longer one, or none")
             self.timer = self.background.loop.call_later(timeout, self.end, late)
 
     def finished(self, task: asyncio.Task[T]) -> None:
@@ -167,7 +169,7 @@ class Call(Coroutine[Any, Any, T]):
         progress: Progress | None = None,
     ) -> None:
         if not asyncio.iscoroutine(coroutine):
-            raise TypeError(f"a call is made of a coroutine, not of {type(coroutine).__name__}")
+            raise brief(TypeError(f"a call is made of a coroutine, not of {type(coroutine).__name__}"))
         self.cause = cause or new_cause(name)
         self._on = on
         self._progress = progress
@@ -350,9 +352,9 @@ def _seconds(timeout: float | None) -> float | None:
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-        raise TypeError(f"timeout is a number of seconds or None, not {type(timeout).__name__}")
+        raise brief(TypeError(f"timeout is a number of seconds or None, not {type(timeout).__name__}"))
     if not timeout > 0:
-        raise ValueError(f"timeout is more than 0 seconds, not {timeout}: leave it out to wait as long as it takes")
+        raise brief(ValueError(f"timeout is more than 0 seconds, not {timeout}: leave it out to wait as long as it takes"))
     return float(timeout)
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
+from p2pnb.brief import brief
 from p2pnb.cluster.faults import Fault, Whom, above, at_least
 
 
@@ -109,17 +110,18 @@ class Recorded:
     def __init__(self, frame: Any) -> None:
         missing = [name for name in ("node", "start_s", "end_s") if name not in getattr(frame, "columns", ())]
         if missing:
-            raise ValueError(f"recorded sessions are a DataFrame with the columns node, start_s and end_s; {', '.join(missing)} is missing")
+            columns = f"node, start_s and end_s; {', '.join(missing)} is missing"
+            raise brief(ValueError(f"recorded sessions are a DataFrame with the columns {columns}"))
         self.of: dict[int, list[tuple[float, float]]] = {}
         for node, start, end in zip(frame["node"], frame["start_s"], frame["end_s"], strict=True):
             if not 0 <= start <= end or math.isinf(start):
-                raise ValueError(f"a session of node {node} from {start} s to {end} s: it starts at 0 or later, and ends after that")
+                raise brief(ValueError(f"a session of node {node} from {start} s to {end} s: it starts at 0 or later, and ends after that"))
             self.of.setdefault(int(node), []).append((float(start), float(end)))
         for node, sessions in self.of.items():
             sessions.sort()
             for (_, end), (start, _) in itertools.pairwise(sessions):
                 if start < end:
-                    raise ValueError(f"two sessions of node {node} overlap: one ends at {end:g} s, the next starts at {start:g} s")
+                    raise brief(ValueError(f"two sessions of node {node} overlap: one ends at {end:g} s, the next starts at {start:g} s"))
 
     def __repr__(self) -> str:
         return f"Recorded({sum(map(len, self.of.values()))} sessions of {len(self.of)} nodes)"
@@ -141,7 +143,7 @@ class Churn(Fault):
 
     def __post_init__(self) -> None:
         if not isinstance(self.sessions, Recorded) and not hasattr(self.sessions, "draw"):
-            raise TypeError(f"sessions are Weibull(), Lognormal(…), Exponential(…) or Recorded(frame), not {self.sessions!r}")
+            raise brief(TypeError(f"sessions are Weibull(), Lognormal(…), Exponential(…) or Recorded(frame), not {self.sessions!r}"))
         if not hasattr(self.away, "draw"):
             at_least(0, self.away, "`away` is a number of seconds, 0 or more, or a distribution")
 

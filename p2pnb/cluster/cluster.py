@@ -220,7 +220,7 @@ class Cluster(Breaking, Shown):
 
         Example: `new = await cluster.add(3)`.
         """
-        check_count(n)
+        check_count(n, "add takes")
 
         async def grown() -> list[Node]:
             return self._listed(await self._network.grow(n, (), lambda: None), ("new", "new, dead"))

@@ -22,6 +22,7 @@ from dataclasses import dataclass, fields
 from random import Random
 from typing import Any, ClassVar
 
+from p2pnb.brief import brief
 from p2pnb.net.memory import Condition
 
 Whom = Any  # a Node, several, a share of 0 to 1, or None for all of them
@@ -46,8 +47,13 @@ class Fault:
         return getattr(self, "nodes", None)
 
     def __str__(self) -> str:
-        """As one would write it, without what is so by default."""
-        shown = [f"{each.name}={_shown(value)}" for each in fields(self) if (value := getattr(self, each.name)) != each.default]
+        """As one would write it: what comes first, and of the rest what is not so by default."""
+        values = {each: getattr(self, each.name) for each in fields(self)}
+        shown = [
+            f"{each.name}={_shown(value)}"
+            for place, (each, value) in enumerate(values.items())
+            if value != each.default or (place == 0 and value is not None)
+        ]
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
@@ -65,7 +71,8 @@ class Latency(Fault):
             at_least(0, self.seconds, "a latency is a number of seconds, 0 or more, or a function of a random.Random")
             at_least(0, self.jitter, "jitter is a number of seconds, 0 or more")
             if self.jitter > self.seconds:
-                raise ValueError(f"with {self.seconds:g} s of latency, {self.jitter:g} s of jitter would let something arrive too early")
+                early = f"{self.jitter:g} s of jitter would let something arrive too early"
+                raise brief(ValueError(f"with {self.seconds:g} s of latency, {early}"))
 
     def bend(self, wire: Condition) -> None:
         """Applies it to one direction of one wire."""
@@ -103,7 +110,7 @@ class Partition(Fault):
 
     def __post_init__(self) -> None:
         if self.nodes is None:
-            raise ValueError("a partition parts some from the others: Partition(cluster[:5]), or Partition(0.5)")
+            raise brief(ValueError("a partition parts some from the others: Partition(cluster[:5]), or Partition(0.5)"))
 
     def bend(self, wire: Condition) -> None:
         wire.blocked = True
@@ -198,7 +205,7 @@ class Liars(Fault):
     def __post_init__(self) -> None:
         for lie in self.told:
             if lie not in LIES:
-                raise ValueError(f"{lie!r} is no lie that is known here: there are {', '.join(LIES)}")
+                raise brief(ValueError(f"{lie!r} is no lie that is known here: there are {', '.join(LIES)}"))
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -220,14 +227,14 @@ def _is_number(value: Any) -> bool:
 
 def at_least(least: float, value: Any, what: str) -> None:
     if not _is_number(value) or value < least:
-        raise ValueError(f"{what}, not {value!r}")
+        raise brief(ValueError(f"{what}, not {value!r}"))
 
 
 def above(least: float, value: Any, what: str) -> None:
     if not _is_number(value) or value <= least:
-        raise ValueError(f"{what}, not {value!r}")
+        raise brief(ValueError(f"{what}, not {value!r}"))
 
 
 def _share(value: Any, what: str) -> None:
     if not _is_number(value) or not 0 <= value <= 1:
-        raise ValueError(f"{what} of {value!r}: it is a share, a number of 0 to 1")
+        raise brief(ValueError(f"{what} of {value!r}: it is a share, a number of 0 to 1"))

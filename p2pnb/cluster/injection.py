@@ -18,6 +18,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from p2pnb.brief import brief
 from p2pnb.cluster.churn import Churn, Recorded
 from p2pnb.cluster.faults import Crash, DiskErrors, Fault, Latency, Liars, Loss, Partition, Resets, Skew, SlowReaders, Whom
 from p2pnb.cluster.liars import BrokenDisk, Liar
@@ -97,9 +98,8 @@ class Injection:
         network = self._network
         if fault.wires and not isinstance(network.carrier, MemoryNetwork):
             hint = "; cluster.partition(…) cuts real cables, too" if isinstance(fault, Partition) else ""
-            raise ValueError(
-                f"{fault.name} takes a pretended wire: Cluster.launch(…, network=\"memory\" or \"virtual\"); sockets have their own{hint}"
-            )
+            wanted = 'Cluster.launch(…, network="memory" or "virtual")'
+            raise brief(ValueError(f"{fault.name} takes a pretended wire: {wanted}; sockets have their own{hint}"))
         self._count += 1
         members = self._chosen(fault.whom)
         others = self._chosen(fault.others) if isinstance(fault, Partition) else None
@@ -107,7 +107,7 @@ class Injection:
             last = len(network.members) - 1
             unknown = [node for node in fault.sessions.of if not 0 <= node <= last]
             if unknown:
-                raise ValueError(f"sessions of node {unknown[0]} were recorded, and this cluster's nodes are 0 to {last}")
+                raise brief(ValueError(f"sessions of node {unknown[0]} were recorded, and this cluster's nodes are 0 to {last}"))
         return Active(fault, self._count, members, others, {}, set())
 
     def _chosen(self, whom: Whom) -> list[Member] | None:
@@ -118,7 +118,7 @@ class Injection:
             return self._rng.sample(living, round(len(living) * whom))
         unknown = [member for member in whom if member not in self._network.members]
         if unknown:
-            raise ValueError(f"{unknown[0]!r} is no node of this network")
+            raise brief(ValueError(f"{unknown[0]!r} is no node of this network"))
         return list(whom)
 
     def _do(self, active: Active) -> None:

@@ -6,6 +6,8 @@ import ipaddress
 import socket
 from typing import Any
 
+from p2pnb.brief import brief
+
 
 def resolve(host: Any) -> str:
     """An address of this machine to listen at: "lan" is looked up, an address is taken as it is.
@@ -17,9 +19,9 @@ def resolve(host: Any) -> str:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        raise ValueError(f'host is an address of this machine, "127.0.0.1" or "lan", not {host!r}') from None
+        raise brief(ValueError(f'host is an address of this machine, "127.0.0.1" or "lan", not {host!r}')) from None
     if address.is_unspecified or address.is_multicast:
-        raise ValueError(f'{host} is not one address that others can be told: use "lan", or the address of one interface')
+        raise brief(ValueError(f'{host} is not one address that others can be told: use "lan", or the address of one interface'))
     return str(address)
 
 

@@ -260,7 +260,7 @@ class Node:
             raise
 
     def __repr__(self) -> str:
-        state = "" if self.alive else ", killed"
+        state = ", closed" if self._cluster._closed else "" if self.alive else ", killed"
         return f"<node {self.position} · {short(self.uid)} at {self.ip}:{self.port}{state}>"
 
     def __eq__(self, other: object) -> bool:

@@ -16,11 +16,11 @@ NETWORKS = ("tcp", "memory", "virtual")
 VIRTUAL_LATENCY = 0.05  # seconds, one way: about that between two homes on one continent
 
 
-def check_count(n: Any) -> None:
+def check_count(n: Any, who: str = "a cluster has") -> None:
     if isinstance(n, bool) or not isinstance(n, int):
         raise brief(TypeError(f"a number of nodes is an integer, not {n!r}"))
     if n < 1:
-        raise brief(ValueError(f"a cluster has 1 node or more, not {n}"))
+        raise brief(ValueError(f"{who} 1 node or more, not {n}"))
 
 
 def as_ports(ports: Any) -> tuple[int, ...] | None:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from p2pnb.brief import brief
 from p2pnb.cluster.cluster import Cluster
 from p2pnb.cluster.leaks import Sample, Trend, sample, shown, trend
 from p2pnb.cluster.member import Member
@@ -334,7 +335,7 @@ async def soak(nodes: int, minutes: float, *, rate: float = 40.0, seed: int = 1,
     """
     for what, number in (("minutes", minutes), ("rate", rate)):
         if not number > 0 or number == float("inf"):
-            raise ValueError(f"{what} is a number above 0, not {number!r}")
+            raise brief(ValueError(f"{what} is a number above 0, not {number!r}"))
     unraisable: list[object] = []
     hooks = sys.unraisablehook, threading.excepthook
     sys.unraisablehook = threading.excepthook = unraisable.append

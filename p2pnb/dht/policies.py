@@ -20,6 +20,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from p2pnb.brief import brief
 from p2pnb.dht import merge
 from p2pnb.dht.merge import MergedEntry
 from p2pnb.dht.table import RoutingTable
@@ -82,10 +83,10 @@ class Policies:
         Raises `TypeError` and `ValueError` that say what a policy lacks, and whatever a lookup's constructor raises.
         """
         if not isinstance(policies, Mapping):
-            raise TypeError(f'policies are a dict, such as policies={{"nearest": my_nearest}}, not {policies!r}')
+            raise brief(TypeError(f'policies are a dict, such as policies={{"nearest": my_nearest}}, not {policies!r}'))
         for name, policy in policies.items():
             if name not in CHECKS:
-                raise ValueError(f'there is no policy {name!r}: the policies are "nearest", "lookup" and "merge"')
+                raise brief(ValueError(f'there is no policy {name!r}: the policies are "nearest", "lookup" and "merge"'))
             CHECKS[name](policy)
         return cls(**policies)
 
@@ -235,14 +236,15 @@ def check_lookup(policy: Any) -> None:
     made = bounded(policy, 0, 1, [], want=1, alpha=1, now=0.0)
     missing = [name for name in ("next", "replied", "failed", "finished", "nearest") if not hasattr(made, name)]
     if missing:
-        raise TypeError(f"{_bare(policy)} has no {' and no '.join(map(repr, missing))}: a lookup needs what {__name__}.LookupPolicy has")
+        lacks = " and no ".join(map(repr, missing))
+        raise brief(TypeError(f"{_bare(policy)} has no {lacks}: a lookup needs what {__name__}.LookupPolicy has"))
     contact = Contact("127.0.0.1", 1, 2)
     _check_call(made.next, "next(now)", 0.0)
     _check_call(made.replied, "replied(contact, hints, now)", contact, [], 0.0)
     _check_call(made.failed, "failed(contact, now)", contact, 0.0, **dialled_of(made, False))
     if callable(made.finished) or callable(made.nearest):
         name = "finished" if callable(made.finished) else "nearest"
-        raise TypeError(f"{_bare(policy)}.{name} is a method, and is to be an attribute or a property: write @property above it")
+        raise brief(TypeError(f"{_bare(policy)}.{name} is a method, and is to be an attribute or a property: write @property above it"))
 
 
 def dialled_of(lookup: Any, dialled: bool) -> dict[str, bool]:
@@ -255,7 +257,7 @@ CHECKS: dict[str, Callable[[Any], None]] = {"nearest": check_nearest, "lookup": 
 
 def _check_call(policy: Any, how: str, *args: Any, **kwargs: Any) -> None:
     if not callable(policy):
-        raise TypeError(f"a policy is called as {how}, and {_brief(policy)} cannot be called")
+        raise brief(TypeError(f"a policy is called as {how}, and {_brief(policy)} cannot be called"))
     try:
         signature = inspect.signature(policy)
     except ValueError:  # of a builtin that does not say
@@ -263,4 +265,4 @@ def _check_call(policy: Any, how: str, *args: Any, **kwargs: Any) -> None:
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
-        raise TypeError(f"{_bare(policy)}{signature} cannot be called as {how}: {error}") from None
+        raise brief(TypeError(f"{_bare(policy)}{signature} cannot be called as {how}: {error}")) from None

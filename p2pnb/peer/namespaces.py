@@ -25,6 +25,8 @@ from p2pnb.uid import as_key
 from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import NamespaceRef, NamespaceSet, Reply, Version
 
+WHO_HAS_IT = "cluster.where(namespace.key(name)) shows who has it, and who should"
+
 
 class Namespaces(Records):
     """`namespace_set`, `namespace_ref` and `namespace_ref_at`."""
@@ -92,7 +94,7 @@ class Namespaces(Records):
             version = self.lasting.pinned(public, name, pinned := _as_signature(signature)) or await self._pinned(public, name, pinned)
         if version is None:
             which = "entry" if signature is None else "version with that signature"
-            raise NotFound(f"no {which} under this public key and key: none of the nearest peers that answered has one")
+            raise NotFound(f"no {which} under this public key and key: none of the nearest peers that answered has one", WHO_HAS_IT)
         if signature is not None:
             self.lasting.pin(Pin(public, name, version))
         report.facts["sequence"] = version.sequence
@@ -110,7 +112,7 @@ class Namespaces(Records):
         self._begin("namespace_ref_at")
         reply = await self.ask_at(uid, NamespaceRef(public, name, pinned))
         if not isinstance(reply, Version):
-            raise NotFound("that peer has no such entry")
+            raise NotFound("that peer has no such entry", WHO_HAS_IT)
         if not self._holds(public, name, reply) or pinned not in (None, reply.signature):
             raise BadSignature("that peer sent a version whose signature does not hold")
         return reply.value

@@ -17,6 +17,8 @@ def test_faults_from_a_cell(network: str) -> None:
     async def test(cluster: Cluster) -> None:
         assert list(cluster.faults()) == []
         with cluster.faults(Latency(0.01, jitter=0.005), Loss(0.01), Liars(cluster[3:6], lies="values")) as faults:
+            assert str(Latency(0.05, jitter=0.02)) == "Latency(seconds=0.05, jitter=0.02)", "what comes first is always shown"
+            assert str(Skew(ahead=5)) == "Skew(ahead=5)"
             assert repr(faults) == "<faults: Latency(seconds=0.01, jitter=0.005), Loss(share=0.01), Liars(nodes=[3, 4, 5])>"
             assert len(cluster.faults()) == 3
             key = await cluster[0].set(b"hello")

@@ -135,6 +135,7 @@ def test_what_is_left_of_a_closed_cluster_still_shows_itself() -> None:
         assert "set" in shown(watch)
         assert "dead, had the record" in shown(holders)
         assert node._repr_mimebundle_() == {"text/plain": repr(node)}
+        assert repr(node).endswith(", closed>"), "nobody killed it"
         for table in (cluster.nodes, cluster.routing, cluster.values, cluster.namespaces, cluster.traffic, cluster.events):
             with pytest.raises(ClusterClosed, match="launch another"):
                 table()

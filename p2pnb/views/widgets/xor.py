@@ -14,6 +14,7 @@ import random
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from p2pnb.brief import brief
 from p2pnb.views import svg
 from p2pnb.views.widgets.base import Live, News, script
 
@@ -80,7 +81,7 @@ class XorSpace(Live):
     def heard(self, news: News) -> None:
         target = news.get("target")
         if not isinstance(target, int) or not 0 <= target < 2**self.bits:
-            raise ValueError(f"a target has {self.bits} bits: 0 to {2**self.bits - 1}, not {target!r}")
+            raise brief(ValueError(f"a target has {self.bits} bits: 0 to {2**self.bits - 1}, not {target!r}"))
         self.target = target
 
     def picture(self) -> str:
@@ -90,16 +91,16 @@ class XorSpace(Live):
 def xor_space(uids: Iterable[int] | int = 12, *, target: int | None = None, bits: int = MOST_BITS, seed: int = 1) -> XorSpace:
     """As `p2pnb.xor_space`, which loads this file when it is first called."""
     if not 3 <= bits <= MOST_BITS:
-        raise ValueError(f"bits is 3 to {MOST_BITS}, so that all uids fit into a row, not {bits}")
+        raise brief(ValueError(f"bits is 3 to {MOST_BITS}, so that all uids fit into a row, not {bits}"))
     space = 2**bits
     rng = random.Random(seed)
     if isinstance(uids, int):
         if not 1 <= uids <= space:
-            raise ValueError(f"there are 1 to {space} uids of {bits} bits to draw, not {uids}")
+            raise brief(ValueError(f"there are 1 to {space} uids of {bits} bits to draw, not {uids}"))
         uids = rng.sample(range(space), uids)
     chosen = list(uids)
     where = rng.randrange(space) if target is None else target
     for uid in (*chosen, where):
         if not 0 <= uid < space:
-            raise ValueError(f"a uid of {bits} bits is 0 to {space - 1}, not {uid}")
+            raise brief(ValueError(f"a uid of {bits} bits is 0 to {space - 1}, not {uid}"))
     return XorSpace(chosen, where, bits)
