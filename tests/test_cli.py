@@ -113,6 +113,7 @@ def test_two_processes_are_one_network(tmp_path: Path) -> None:
             asyncio.run(meet())
 
 
+@pytest.mark.slow
 def test_a_node_with_a_store_is_the_same_the_next_time_even_when_it_was_killed(tmp_path: Path) -> None:
     store = str(tmp_path / "store")
     command = [sys.executable, "-W", "error", "-m", "p2pnb", "node", "--store", store]

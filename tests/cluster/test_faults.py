@@ -309,7 +309,7 @@ def test_who_joins_while_others_do_gets_a_position_of_its_own() -> None:
 
     async def test() -> None:
         async with town(5, 14) as network:
-            partition = begin(network, Partition(network.members[:2]))
+            partition = begin(network, Partition(network.members[:4]))
             joining = [asyncio.ensure_future(network.grow(2, [], lambda: None)) for _ in range(6)]
             joined = [each for each in await asyncio.gather(*joining, return_exceptions=True) if isinstance(each, list)]
             assert 0 < len(joined) < 6

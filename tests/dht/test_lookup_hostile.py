@@ -107,6 +107,7 @@ def test_a_full_lookup_is_right_too(lie: Lie) -> None:
     assert mean(right) >= 0.98
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1_000])
 def test_larger_networks_are_no_easier_prey(n: int) -> None:
     peers, rng = Network(n, 20, seed=3), random.Random(3)

@@ -171,6 +171,7 @@ def _versions(rng: random.Random, number: int) -> tuple[int, NamespaceSet]:
     return 0, NamespaceSet((number // 4).to_bytes(32, "big"), 1, rng.randbytes(32), rng.randbytes(64), 2**60 + number % 4)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unsigned")
 @pytest.mark.parametrize("make", [_values, _bags, _items, _votes, _entries, _versions])
 def test_the_bytes_counted_are_the_bytes_used(make: Callable[[random.Random, int], tuple[int, Set | BagAdd | NamespaceSet]]) -> None:

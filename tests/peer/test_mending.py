@@ -23,6 +23,7 @@ def listed(network: Network, key: Key) -> dict[int, dict[bytes, int]]:
     }
 
 
+@pytest.mark.slow
 def test_the_nearest_that_has_lost_a_bag_is_given_what_a_quorum_lists() -> None:
     async def test() -> None:
         async with town(14, 21) as network:

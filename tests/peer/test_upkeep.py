@@ -112,6 +112,7 @@ async def all_kinds(peer: Peer, seed: int) -> tuple[list[Key | int], Author]:
     return [key, topic, point_of(author.public_key, topic.int)], author
 
 
+@pytest.mark.slow
 def test_publishers_renew_what_they_published() -> None:
     async def test() -> None:
         async with town(8, 4) as network:
@@ -197,6 +198,7 @@ def test_a_write_back_gives_an_hour_to_who_had_lost_the_entry_and_nothing_to_the
     simulate(test)
 
 
+@pytest.mark.slow
 def test_a_reading_gives_the_value_to_the_nearest_that_lacks_it_until_the_next_hand_over_and_prolongs_nothing() -> None:
     async def test() -> None:
         async with town(12, 16) as network:

@@ -13,7 +13,7 @@ import pytest
 from tests.simulation import planted
 from tests.simulation.scenario import MODES, Run
 
-QUICK = range(2)
+QUICK = range(1)
 SEEDS = range(100)  # in each mode
 ENOUGH = 60  # seeds within which every planted bug must be found
 
