@@ -161,6 +161,9 @@ def test_a_lookup_that_has_ended_is_replayed_without_the_cluster() -> None:
         replay = lookup.animate()
         assert len(replay.state["run"]["events"]) > 1
         assert f"{lookup.rpcs} requests" in replay.state["run"]["summary"]
+        took = f"{1000 * lookup.duration_s:.1f} ms"
+        assert replay.state["status"].startswith(took), "the head and the foot tell the same time"
+        assert replay.state["run"]["summary"].startswith(took)
         for view in (cluster.replicas_view, cluster.bag_view, cluster.lookup_stepper):
             with pytest.raises(ClusterClosed):
                 view(key_of(b"x"))

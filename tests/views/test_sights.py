@@ -201,6 +201,8 @@ def test_a_replay_has_a_word_for_each_moment() -> None:
     assert "could not be reached" in run["events"][2][1]
     assert (run["left"] < run["right"], run["end"], run["summary"]) == (True, pytest.approx(600.0), "the end")
     assert 'class="p2p-run"' in state["svg"]
+    later = [*rows, {**rows[-1], "event": "outdone", "time": max(row["time"] for row in rows) + 0.1}]
+    assert run_state(later, KEY.int, UIDS[20], "the end")["status"] == "700.0 ms, slowed down", "as long as the lookup, to the last event"
     json.dumps(state, allow_nan=False)
     assert run_state([], KEY.int, UIDS[20], "nothing")["run"]["events"] == []
     replay = Replay(rows, KEY, UIDS[20], "the end")

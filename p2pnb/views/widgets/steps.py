@@ -37,7 +37,8 @@ def words_of(row: Row, target: int) -> str:
 def run_state(rows: Sequence[Row], target: int, own: int, summary: str) -> dict[str, Any]:
     """The lookup as a run of the player; `rows` are those of `frames.lookup`, `summary` is said at its end."""
     drawn = timeline(rows, target, own=own)
-    start = min((row["time"] for row in rows), default=0.0)
+    times = [row["time"] for row in rows] or [0.0]
+    start, took = min(times), 1000 * (max(times) - min(times))  # the picture ends with the last event that it shows
     moments: dict[float, list[str]] = {}
     for row in rows:
         if row["event"] in SAID:
@@ -45,7 +46,7 @@ def run_state(rows: Sequence[Row], target: int, own: int, summary: str) -> dict[
     events = [[ms, f"{ms:.2f} ms: {'; '.join(said)}"] for ms, said in sorted(moments.items())]
     return {
         "svg": drawn.svg,
-        "status": f"{drawn.end:.1f} ms, slowed down",
+        "status": f"{took:.1f} ms, slowed down",
         "run": {"events": events, "summary": summary} | {name: getattr(drawn, name) for name in ("left", "right", "top", "bottom", "end")},
     }
 
