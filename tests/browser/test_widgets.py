@@ -148,8 +148,22 @@ def test_a_notebook_saved_while_it_was_live_has_pictures_too(lab: Lab) -> None:
         notebook.errors.clear()
 
 
+PAPER = """(at) => {  // whether a canvas has the paper that its widget has now: the commonest colour, it fills rings and surrounds names
+    const canvas = document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell')[at].querySelector('canvas');
+    if (!canvas?.width) return false;
+    const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data, counted = {};
+    for (let i = 0; i < pixels.length; i += 4) if (pixels[i + 3] === 255) {
+        const colour = `rgb(${pixels[i]}, ${pixels[i + 1]}, ${pixels[i + 2]})`;
+        counted[colour] = (counted[colour] || 0) + 1;
+    }
+    const [commonest] = Object.keys(counted).sort((one, other) => counted[other] - counted[one]);
+    return commonest === getComputedStyle(canvas.closest('.p2p-widget')).backgroundColor; }"""
+
+
 def test_a_widget_follows_the_theme_and_keeps_its_keys(lab: Lab) -> None:
-    lab.write("theme.ipynb", LAUNCH, "cluster[3].table()", "await cluster.close()")
+    idle = LAUNCH.replace("seed=3", "seed=3, network='virtual'")  # where nothing but the theme makes a map draw again
+    below = "print('\\n' * 200)\ncluster.map()"
+    lab.write("theme.ipynb", idle, "cluster[3].table()", "cluster.map()", below, "await cluster.close()")
     with lab.open("theme.ipynb") as notebook:
         notebook.run(0)
         notebook.run(1)
@@ -161,9 +175,14 @@ def test_a_widget_follows_the_theme_and_keeps_its_keys(lab: Lab) -> None:
             notebook.cell(1).locator("canvas").press(key)
         assert notebook.page.evaluate(shape) == before, "plain keys are the widget's, not JupyterLab's"
         notebook.cell(1).locator(".p2p-tip").wait_for()
+        notebook.run(2)
+        notebook.page.wait_for_function(PAPER, arg=2)
         light = notebook.page.evaluate(paper)
         notebook.do("apputils:change-theme", theme="JupyterLab Dark")
         notebook.page.wait_for_function(f"(light) => ({paper})() !== light", arg=light)
         assert notebook.page.evaluate("() => document.body.dataset.jpThemeLight") == "false"
-        notebook.run(2)
+        notebook.page.wait_for_function(PAPER, arg=2)
+        notebook.run(3)
+        notebook.page.wait_for_function(PAPER, arg=3)
+        notebook.run(4)
         notebook.do("apputils:change-theme", theme="JupyterLab Light")

@@ -150,6 +150,8 @@ class Ui {
     this.theme.dark = dark = 0.3 * r + 0.6 * g + 0.1 * b < 128;
     this.root.classList.toggle("p2p-dark", dark);
     this.theme.font = getComputedStyle(this.root).fontFamily;
+    this.styled = true;
+    if (this.onretheme) this.onretheme();
     this.redraw();
   }
 
@@ -190,7 +192,9 @@ class Ui {
     if (this.frame || !this.draw) return;
     this.frame = requestAnimationFrame((now) => {
       this.frame = 0;
-      if (this.root.isConnected && this.draw(now)) this.redraw();
+      if (!this.root.isConnected) return;
+      if (!this.styled) this.retheme();  // drawn before anything told that it has appeared
+      if (this.draw(now)) this.redraw();
     });
   }
 

@@ -385,6 +385,7 @@ export default live((ui) => {
   const counting = setInterval(count, 1000);
   ui.undo.push(() => clearInterval(counting));
 
+  ui.onretheme = () => { stale = true; };
   view.onresize = () => { stale = true; resize(); };  // names have another direction where there is more room
   return { draw };
 });
