@@ -234,6 +234,7 @@ export default live((ui) => {
     ui.status.textContent = parts.join(" · ");
     const chosen = state.selected;
     picked.textContent = chosen === null ? "click a node" : name(chosen);
+    picked.className = chosen === null ? "p2p-soft" : "p2p-mono";
     for (const button of mine) button.disabled = chosen === null || (button.textContent === "restart") === !!alive(chosen);
     heal.disabled = !state.cut;
     raise.disabled = !dead;
@@ -242,7 +243,7 @@ export default live((ui) => {
 
   const act = (action, more = {}) => ui.send({ do: action, ...more });
   const choose = (node) => ui.send({ select: node });
-  const picked = make("span", { class: "p2p-mono" });
+  const picked = make("span");
   picked.style.minWidth = "6.5em";
   ui.add(picked);
   const own = (text, title, press) => ui.button(text, title, () => state.selected !== null && press([state.selected]));
