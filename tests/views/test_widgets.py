@@ -269,6 +269,7 @@ def test_closing_leaves_the_picture_wherever_it_was_displayed(home: Home, stage:
     assert widget.token in picture["text/html"], "and a living view can hide it"
     displayed.clear()
     stage.close()
+    assert widget.sent[-1] == {"over": True}, "its views go without a word: the subshell that would hear it goes as well"
     assert [(name, update) for _, name, update in displayed] == [(one, True), (view, True), (other, True), (second, True)]
     assert all(base.VIEW not in bundle for bundle, _, _ in displayed)
     assert [SVG in bundle["text/html"] for bundle, _, _ in displayed] == [True, False, True, False]

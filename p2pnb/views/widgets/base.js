@@ -177,7 +177,8 @@ class Ui {
 
   // --- what a widget uses
   send(news) {
-    try { if (!this.isSilent) this.model.send(news); } catch (error) { console.debug(error); }  // there is no kernel any more
+    if (this.isSilent || this.isOver) return;
+    try { this.model.send(news); } catch (error) { console.debug(error); }  // there is no kernel any more
   }
 
   onState(tell) {  // called now, and with each change
@@ -186,7 +187,7 @@ class Ui {
     told();
   }
 
-  onNews(tell) { this.model.on("msg:custom", (news, buffers) => { if (!news.beat) tell(news, buffers); }); }
+  onNews(tell) { this.model.on("msg:custom", (news, buffers) => { if (!news.beat && !news.over) tell(news, buffers); }); }
 
   redraw() {
     if (this.frame || !this.draw) return;
@@ -282,8 +283,9 @@ class Ui {
     this.model.on("msg:custom", (news) => { if (news.beat) { last = performance.now(); this.silent(false); } });
     const timer = setInterval(() => { if (performance.now() - last > SILENCE) this.silent(true); }, 500);
     this.undo.push(() => clearInterval(timer));
+    this.model.on("msg:custom", (news) => { if (news.over) this.isOver = true; });  // it is closed: the views go without a word
     this.send({ view: this.id, here: true });
-    this.undo.push(() => { if (!this.isSilent) this.send({ view: this.id, here: false }); });
+    this.undo.push(() => this.send({ view: this.id, here: false }));
   }
 
   silent(silent) {

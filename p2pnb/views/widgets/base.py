@@ -309,6 +309,7 @@ class Live(anywidget.AnyWidget):
         if self._stage is not None:
             self._stage.made.discard(self)
             self._stage.dismiss(self)
+        self.send({"over": True})  # a last word of a view that goes would come to a subshell that the kernel is deleting
         for view, picture in self._displays:
             display(still, raw=True, display_id=picture, update=True)  # type: ignore[no-untyped-call]
             display({"text/plain": "", "text/html": ""}, raw=True, display_id=view, update=True)  # type: ignore[no-untyped-call]
