@@ -172,16 +172,9 @@ def chosen(nearest: Nearest, contacts: list[Contact], target: int, n: int) -> li
     """What the policy `nearest` makes of these. Raises `PolicyError` for anything but at most `n` different ones of them."""
     __tracebackhide__ = True
     found = bounded(nearest, list(contacts), target, n)
-    if not isinstance(found, Iterable):
-        raise PolicyError(f"{name_of(nearest)} is to return a list of contacts, not {_brief(found)}")
-    result = list(found)
-    strange = [each for each in result if not isinstance(each, Contact) or each not in contacts]
-    if strange:
-        raise PolicyError(f"{name_of(nearest)} is to return some of the contacts that it was given, not {_brief(strange[0])}")
+    result = _different(nearest, found, Contact, set(contacts), "contact", "some of the contacts that it was given")
     if len(result) > n:
         raise PolicyError(f"{name_of(nearest)} returned {len(result)} contacts, and n={n} is the most it may")
-    if len(set(result)) < len(result):
-        raise PolicyError(f"{name_of(nearest)} returned the same contact twice")
     return result
 
 
@@ -190,15 +183,20 @@ def merged(policy: Merge, answers: Iterable[Bag]) -> list[bytes]:
     listed = [list(answer.entries) for answer in answers]
     known = {entry.value for entries in listed for entry in entries}
     __tracebackhide__ = True
-    found = bounded(policy, listed)
+    return _different(policy, bounded(policy, listed), bytes, known, "value", "values that the replicas listed, 32 bytes each")
+
+
+def _different(policy: Any, found: Any, kind: type[T], known: set[T], what: str, which: str) -> list[T]:
+    """What a policy returned, as a list. Raises `PolicyError` unless it is an iterable of `known`, none of them twice."""
+    __tracebackhide__ = True
     if not isinstance(found, Iterable):
-        raise PolicyError(f"{name_of(policy)} is to return a list of values, not {_brief(found)}")
+        raise PolicyError(f"{name_of(policy)} is to return a list of {what}s, not {_brief(found)}")
     result = list(found)
-    strange = [each for each in result if not isinstance(each, bytes) or each not in known]
+    strange = [each for each in result if not isinstance(each, kind) or each not in known]
     if strange:
-        raise PolicyError(f"{name_of(policy)} is to return values that the replicas listed, 32 bytes each, not {_brief(strange[0])}")
+        raise PolicyError(f"{name_of(policy)} is to return {which}, not {_brief(strange[0])}")
     if len(set(result)) < len(result):
-        raise PolicyError(f"{name_of(policy)} returned the same value twice")
+        raise PolicyError(f"{name_of(policy)} returned the same {what} twice")
     return result
 
 
