@@ -36,8 +36,9 @@ class Sending:
 
     def then(self, heard: Callable[[Any], None]) -> None:
         """Has `heard(outcome)` called once: in the step in which it is written, before anything else is; or soon after it failed."""
-        self._heard = heard
-        if self.outcome is not None:
+        if self.outcome is None:
+            self._heard = heard
+        else:
             asyncio.get_running_loop().call_soon(heard, self.outcome)
 
     def done(self) -> bool:
@@ -61,8 +62,9 @@ class Sending:
             self.fail(error)
             return
         self.outcome = link
-        if self._heard is not None:
-            self._heard(link)
+        heard, self._heard = self._heard, None  # who hears often knows this sending: a cycle, if it was kept
+        if heard is not None:
+            heard(link)
 
     def fail(self, error: PeerUnreachable) -> None:
         """It will never be written."""
@@ -71,8 +73,9 @@ class Sending:
     def _end(self, outcome: Outcome) -> None:
         if self.outcome is None:
             self.outcome = outcome
-            if self._heard is not None:  # in a step of its own: whoever hears of it may begin something new
-                asyncio.get_running_loop().call_soon(self._heard, outcome)
+            heard, self._heard = self._heard, None
+            if heard is not None:  # in a step of its own: whoever hears of it may begin something new
+                asyncio.get_running_loop().call_soon(heard, outcome)
 
     def __await__(self) -> Generator[Any, None, Link]:
         if self.outcome is None:

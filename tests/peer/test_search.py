@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -350,3 +351,31 @@ async def _requests_end(network: Any, seed: int) -> None:
     await asyncio.sleep(spec.REQUEST_TIMEOUT + 0.01)
     assert len(ends) == asked, f"seed {seed}: {asked - len(ends)} requests are still open"
     assert max(ends) <= spec.REQUEST_TIMEOUT + 1e-6, f"seed {seed}: {max(ends)}"
+
+
+def test_what_is_over_leaves_nothing_for_the_collector() -> None:
+    """A lookup whose dials and requests have ended is gone at once, with the hundreds of objects it was made of."""
+
+    async def test() -> None:
+        async with town(12, seed=5) as network:
+            first, *others = peers(network)
+            for member in network.members:
+                assert member.endpoint is not None
+                for link in member.endpoint.links:
+                    link.cut()  # so that there is somebody to dial
+            await asyncio.sleep(1)
+            gc.collect()
+            gc.disable()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            try:
+                key = await first.set(b"once")
+                assert [await other.ref(key) for other in others] == [b"once"] * 11
+                gc.collect()
+                left = {type(each).__name__ for each in gc.garbage if type(each).__module__.startswith(("p2pnb.dht", "p2pnb.peer"))}
+                assert not left
+            finally:
+                gc.set_debug(0)
+                gc.garbage.clear()
+                gc.enable()
+
+    simulate(test)
