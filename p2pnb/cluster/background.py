@@ -7,7 +7,8 @@ how the thread begins and ends; it knows nothing of peers.
 - Plain functions go over by `call` (waits for the result) or `post` (does not), coroutines by `submit`. Nothing else
   crosses: an asyncio object is touched on its own loop only.
 - While a cluster uses the thread (`acquire` to `release`), Python switches threads every 0.5 ms instead of every 5: a
-  request that arrives during a CPU-bound cell then takes 0.14 ms instead of 10.
+  request that arrives during a CPU-bound cell then takes 0.14 ms instead of 10. And it looks for garbage in cycles more seldom, since
+  the hundreds of objects of each lookup under way are gone by themselves before long.
 - What a task raised and nobody caught is logged and kept in `errors`: a cluster asserts at its end that there were none.
 - At exit the users' own `close` coroutines run, then everything left is cancelled. A forked child never touches its
   parent's thread: it starts its own when it needs one.
@@ -23,9 +24,9 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Hashable, Iterator
+from collections.abc import Callable, Coroutine, Hashable
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context, copy_context
 from typing import Any, Protocol, TypeVar
 
@@ -37,7 +38,7 @@ T = TypeVar("T")
 
 NAME = "p2pnb"
 SWITCH_INTERVAL = 0.0005  # seconds
-COLLECT_AFTER = 50_000  # new objects, while a cluster is launched; Python's own is 700
+COLLECT_AFTER = (5_000, 1, 50)  # as `gc.set_threshold` takes it, while a cluster lives; Python's own is 700, 10, 10
 KEPT_ERRORS = 1000
 LAST_WORDS = 2.0  # seconds that the users' clean-up may take at exit
 THREADS = sys.platform != "emscripten"
@@ -82,7 +83,7 @@ class Background:
         self.gone = False  # no more work is taken: stopped, or the parent's after a fork
         self._users: dict[Hashable, Close | None] = {}
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself holds tasks weakly
-        self._interval = 0.0  # the switch interval to go back to
+        self._before: tuple[float, tuple[int, ...]] = 0.0, ()  # the switch interval and the collector's thresholds to go back to
         self._stopping = False
         self._thread: threading.Thread | None = None
         if threaded:
@@ -203,26 +204,10 @@ class Background:
     def acquire(self, user: Hashable, close: Close | None = None) -> None:
         """`user` lives here from now on. At exit `close()` is awaited on the loop, unless it was released before."""
         if not self._users:
-            self._interval = sys.getswitchinterval()
+            self._before = sys.getswitchinterval(), gc.get_threshold()
             sys.setswitchinterval(SWITCH_INTERVAL)
+            gc.set_threshold(*COLLECT_AFTER)
         self._users[user] = close
-
-    @staticmethod
-    @contextmanager
-    def building() -> Iterator[None]:
-        """A block that makes a great many objects, nearly all of which stay: the collector looks through the new ones seldom.
-
-        It took an eighth of a launch to find nothing.
-        """
-        before = gc.get_threshold()
-        if before[0] >= COLLECT_AFTER:  # somebody else is building, and will restore it
-            yield
-            return
-        gc.set_threshold(COLLECT_AFTER, *before[1:])
-        try:
-            yield
-        finally:
-            gc.set_threshold(*before)
 
     def settle(self) -> None:
         """What there is now will stay for a while: the collector need not look at it again until the last user is gone.
@@ -237,12 +222,16 @@ class Background:
         if user in self._users:
             del self._users[user]
             if not self._users:
-                self._restore_interval()
+                self._restore()
                 gc.unfreeze()
 
-    def _restore_interval(self) -> None:
-        if abs(sys.getswitchinterval() - SWITCH_INTERVAL) < 1e-6:  # else somebody has set another one since
-            sys.setswitchinterval(self._interval)
+    def _restore(self) -> None:
+        """As it was before; but what somebody else has set since stays."""
+        interval, thresholds = self._before
+        if abs(sys.getswitchinterval() - SWITCH_INTERVAL) < 1e-6:
+            sys.setswitchinterval(interval)
+        if gc.get_threshold() == COLLECT_AFTER:
+            gc.set_threshold(*thresholds)
 
     # -- errors
 
@@ -293,7 +282,7 @@ class Background:
         self._thread.join(3 * LAST_WORDS)
         if self._users:
             self._users.clear()
-            self._restore_interval()
+            self._restore()
 
     def _stop(self) -> None:
         self._stopping = True
@@ -306,7 +295,7 @@ class Background:
             self.loop.abandon()
         if self._users:
             self._users.clear()
-            self._restore_interval()
+            self._restore()
 
 
 _GONE = "the thread that clusters live on has ended (the interpreter is exiting, or this process was forked): launch another cluster"

@@ -137,8 +137,7 @@ class Cluster(Breaking, Shown):
             await each._close()
         self._home.acquire(self, self._close)
         try:
-            with self._home.building():
-                await self._network.grow(n, bootstrap, step)
+            await self._network.grow(n, bootstrap, step)
         except BaseException:
             await self._close()
             raise

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from p2pnb.cluster import background as module
-from p2pnb.cluster.background import KEPT_ERRORS, SWITCH_INTERVAL, Background, on_background
+from p2pnb.cluster.background import COLLECT_AFTER, KEPT_ERRORS, SWITCH_INTERVAL, Background, on_background
 
 WHO: ContextVar[str] = ContextVar("who", default="nobody")
 
@@ -189,29 +189,35 @@ def test_a_bounded_number_of_errors_is_kept_and_all_are_counted(home: Background
 # -- users
 
 
-def test_the_switch_interval_is_short_while_anybody_lives_here(home: Background) -> None:
-    before = sys.getswitchinterval()
+def settings() -> tuple[float, tuple[int, int, int]]:
+    return round(sys.getswitchinterval(), 6), gc.get_threshold()
+
+
+def test_threads_switch_often_and_the_collector_comes_seldom_while_anybody_lives_here(home: Background) -> None:
+    before = settings()
     home.acquire("one")
     home.acquire("two")
-    assert sys.getswitchinterval() == pytest.approx(SWITCH_INTERVAL)
+    assert settings() == (SWITCH_INTERVAL, COLLECT_AFTER) != before
     home.release("one")
     home.release("one")
-    assert sys.getswitchinterval() == pytest.approx(SWITCH_INTERVAL)
+    assert settings() == (SWITCH_INTERVAL, COLLECT_AFTER)
     home.release("two")
-    assert sys.getswitchinterval() == pytest.approx(before)
+    assert settings() == before
     home.release("two")
-    assert sys.getswitchinterval() == pytest.approx(before)
+    assert settings() == before
 
 
-def test_a_switch_interval_that_somebody_else_set_meanwhile_is_kept(home: Background) -> None:
-    before = sys.getswitchinterval()
+def test_what_somebody_else_has_set_meanwhile_is_kept(home: Background) -> None:
+    interval, thresholds = settings()
     home.acquire("one")
     sys.setswitchinterval(0.002)
+    gc.set_threshold(900, 9, 9)
     home.release("one")
     try:
-        assert sys.getswitchinterval() == pytest.approx(0.002)
+        assert settings() == (0.002, (900, 9, 9))
     finally:
-        sys.setswitchinterval(before)
+        sys.setswitchinterval(interval)
+        gc.set_threshold(*thresholds)
 
 
 # -- as it is
