@@ -1,15 +1,16 @@
-"""What every carrier gives to links: a way to dial and to listen, one coarse timer, turns for big work, a list of who is idle.
+"""What every carrier gives to links: a way to dial and to listen, one coarse timer, turns for big work, flights, who is idle.
 
 A carrier moves bytes between two addresses and knows nothing of what they mean. `dial` gives the protocol a transport at
 once, before the other end has answered: what is written meanwhile goes out when the connection is up, and a connection
 that cannot be had ends with `connection_lost(OSError)`. So nothing here awaits, and no dial needs a task.
 
-Three things are shared by all links of a process, because a thousand nodes with a timer each would be a thousand timers:
+Four things are shared by all links of a process, because a thousand nodes with a timer each would be a thousand timers:
 
 - `Sweep`: one timer. Whoever wants to be looked at later enters itself for a time, is looked at in the quarter of a
   second before it, and decides for itself what is due (a handshake that hangs, a reader that stopped, a link to retire).
 - `Turns`: large messages are read and written one at a time, with the event loop running in between, so that five
   megabytes that arrive at once hold nobody else up for longer than one of them takes.
+- `Flights`: small messages for one link that one event brings forth leave together.
 - `Places`: which links may stay, where the carrier can only hold so many.
 
 Time is the loop's: a loop whose clock jumps drives all of this unchanged.
@@ -22,6 +23,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from p2pnb.net.flights import Flights
 from p2pnb.net.places import Places
 
 Address = tuple[str, int]
@@ -160,6 +162,7 @@ class Carrier:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.flights = Flights()
 
     def attach(self) -> None:
         """Binds the carrier to the running loop. Raises `RuntimeError` when it belongs to another one."""

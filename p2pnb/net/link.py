@@ -45,25 +45,9 @@ class Link(Accounts):
     """One connection; see `contract.Link` for what a peer sees of it."""
 
     __slots__ = (
-        "_backlog",
-        "_begun",
-        "_channel",
-        "_due",
-        "_endpoint",
-        "_finished",
-        "_last_words",
-        "_since",
-        "_state",
-        "clean",
-        "dial",
-        "frozen",
-        "ip",
-        "listens",
-        "outbound",
-        "port",
-        "reason",
-        "uid",
-    )
+        "_backlog", "_begun", "_channel", "_due", "_endpoint", "_finished", "_last_words", "_since", "_state",
+        "clean", "dial", "frozen", "ip", "listens", "outbound", "port", "reason", "uid",
+    )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, channel: Channel, ip: str, port: int, dial: Dial | None = None) -> None:
         super().__init__()
@@ -143,10 +127,17 @@ class Link(Accounts):
                 self._outbox = deque()
             self._outbox.append(text)
             self._endpoint.carrier.turns.add(self._send_big)
+        elif self._endpoint.carrier.flights.open:
+            self._endpoint.carrier.flights.board(self, text)
         else:
             self._write(self._channel.seal(text))
         if self._mark >= 0 or self._outbox:
             self._endpoint.held.weigh(self)
+
+    def write_together(self, texts: list[bytes]) -> None:
+        """Writes what a flight kept."""
+        if self._state != CLOSED and not self.frozen:
+            self._write(self._channel.seal(*texts))
 
     def _send_big(self) -> None:
         """Seals and writes the next message of the outbox, in its turn."""
@@ -256,7 +247,8 @@ class Link(Accounts):
             self.look_at(self._mark_at + self._endpoint.stall_timeout)
         self._last_words = answer  # of the handshake: they leave with the first message, if there is one now
         self._endpoint.opened(self)
-        self._write(b"")
+        if not self._endpoint.carrier.flights.boarded(self):
+            self._write(b"")
 
     def _take(self, text: bytes) -> None:
         """One message arrived: read at once, or in its turn if it is big, one of very many, or others before it wait."""
@@ -349,6 +341,7 @@ class Link(Accounts):
     def finish(self, reason: str) -> None:
         """Ends it in order (FIN): whatever the other end asked meanwhile, it may ask again elsewhere."""
         if self._state != CLOSED:
+            self._endpoint.carrier.flights.depart(self)
             self._end(reason, clean=True)
             if self._transport is not None and not self.frozen:
                 self._transport.close()

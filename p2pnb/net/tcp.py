@@ -78,6 +78,8 @@ class Stream:
             if not data:
                 self._drop(None)
             return
+        flights = self._carrier.flights
+        flights.open = True
         try:
             if data:
                 self._protocol.data_received(data)
@@ -87,6 +89,8 @@ class Stream:
         except BaseException:
             self.abort()
             raise
+        finally:
+            flights.close()
 
     def write(self, data: bytes) -> None:
         if self._state != OPEN or self._frozen:

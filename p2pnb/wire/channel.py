@@ -2,7 +2,7 @@
 
 A channel is one connection's state and does no input or output. `start()` gives the first bytes to send; `receive(data)`
 takes whatever arrived, in pieces of any size, and returns what to send back and the texts of the messages that are
-complete; `seal(text)` gives the bytes that carry one message. `eof()` says whether the stream may end here.
+complete; `seal(*texts)` gives the bytes that carry some messages. `eof()` says whether the stream may end here.
 
     NoiseChannel    handshake messages, then records; each after its length, 2 bytes, big-endian. A handshake message is at
                     most 512 bytes, a record 17 to 65,535; what the records carry is one stream of frames, which may span
@@ -25,7 +25,7 @@ from p2pnb.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from p2pnb.secret import Secret
 from p2pnb.spec import MAX_HANDSHAKE_MESSAGE, MAX_RECORD, MIN_RECORD, PROLOGUE
 from p2pnb.uid import short
-from p2pnb.wire.framing import Deframer, frame, only_frame
+from p2pnb.wire.framing import Deframer, frame, whole_frames
 from p2pnb.wire.messages import Hello, hello_datum, parse_hello
 from p2pnb.wire.noise import KEY, Cipher, Handshake, HandshakeError, KeyPair, StaticKey, uid_of
 from p2pnb.wire.sexp import dumps, loads
@@ -60,8 +60,8 @@ class Channel(Protocol):
     def receive(self, data: bytes) -> tuple[bytes, list[bytes]]:
         """Takes what arrived; gives the bytes to send back and the texts of the messages that are now complete."""
 
-    def seal(self, text: bytes) -> bytes:
-        """The bytes that carry the message `text`. Raises `LocalProtocolError` before the channel is established."""
+    def seal(self, *texts: bytes) -> bytes:
+        """The bytes that carry these messages, together. Raises `LocalProtocolError` before the channel is established."""
 
     def eof(self) -> None:
         """The stream has ended. Raises `ProtocolError` when it ended inside of anything."""
@@ -121,12 +121,12 @@ class NoiseChannel(Secret):
             self.established = False
             raise
 
-    def seal(self, text: bytes) -> bytes:
-        """The records that carry the message `text` (1 to 1,000,000 bytes)."""
+    def seal(self, *texts: bytes) -> bytes:
+        """The records that carry the messages `texts` (each 1 to 1,000,000 bytes), as few as hold them."""
         sealing = self._sealing
         if sealing is None:
             raise LocalProtocolError("the channel is not established")
-        framed = frame(text)
+        framed = frame(texts[0]) if len(texts) == 1 else b"".join([frame(text) for text in texts])
         if len(framed) <= MAX_PLAINTEXT:
             return _with_length(sealing.seal(framed))
         parts: list[bytes] = []
@@ -174,12 +174,12 @@ class NoiseChannel(Secret):
         return reply, texts
 
     def _unframe(self, plaintext: bytes, texts: list[bytes]) -> None:
-        """Adds the texts that `plaintext` completes. Most records are one whole frame."""
+        """Adds the texts that `plaintext` completes. Most records are one whole frame, or two."""
         deframer = self._deframer
         if deframer is None:
-            text = only_frame(plaintext)
-            if text is not None:
-                texts.append(text)
+            whole = whole_frames(plaintext)
+            if whole is not None:
+                texts += whole
                 return
             deframer = self._deframer = Deframer()
         texts += deframer.feed(plaintext)
@@ -260,12 +260,12 @@ class PlainChannel:
             self.established = False
             raise
 
-    def seal(self, text: bytes) -> bytes:
-        """The frame of the message `text` (1 to 1,000,000 bytes)."""
+    def seal(self, *texts: bytes) -> bytes:
+        """The frames of the messages `texts` (each 1 to 1,000,000 bytes)."""
         if not self.established:
             raise LocalProtocolError("the channel is not established")
-        framed = frame(text)
-        self.records += 1
+        framed = b"".join([frame(text) for text in texts])
+        self.records += len(texts)
         return framed
 
     def eof(self) -> None:

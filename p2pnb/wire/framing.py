@@ -22,12 +22,17 @@ def frame(text: bytes) -> bytes:
     return size.to_bytes(SIZE_PREFIX, "big") + text
 
 
-def only_frame(data: bytes) -> bytes | None:
-    """The text of the one frame that `data` is, from its first byte to its last; None where it is anything else."""
-    size = len(data) - SIZE_PREFIX
-    if 1 <= size <= MAX_MESSAGE and int.from_bytes(data[:SIZE_PREFIX], "big") == size:
-        return data[SIZE_PREFIX:]
-    return None
+def whole_frames(data: bytes) -> list[bytes] | None:
+    """The texts of the frames that `data` is, from its first byte to its last; None where it is anything else."""
+    texts: list[bytes] = []
+    start, end = 0, len(data)
+    while start < end:
+        text = start + SIZE_PREFIX
+        start = text + int.from_bytes(data[start:text], "big")
+        if not text < start <= end or start - text > MAX_MESSAGE:
+            return None
+        texts.append(data[text:start])
+    return texts
 
 
 class Deframer:

@@ -76,9 +76,10 @@ class ParcelChannel(PlainChannel):
         data.size -= SIZE_PREFIX + len(data.before)
         return answer, [data]
 
-    def seal(self, text: Any) -> Any:
+    def seal(self, *texts: Any) -> Any:
         if not self.established:
             raise LocalProtocolError("the channel is not established")
+        (parcel,) = texts
         self.records += 1
-        text.size += SIZE_PREFIX
-        return text
+        parcel.size += SIZE_PREFIX
+        return parcel

@@ -123,6 +123,16 @@ def test_any_split_gives_the_same_messages(make: Make, sizes: list[int], cuts: l
 
 
 @both_kinds
+def test_several_messages_are_sealed_together(make: Make) -> None:
+    dialler, listener = meet(make)
+    for texts in ([b"#t", b"#f"], [b"1"], [b"a" * 40_000, b"b" * 40_000, b"c"], [b"x" * (65_535 - 16 - 4 - 4 - 1), b"y"]):
+        before = dialler.records
+        assert listener.receive(dialler.seal(*texts)) == (b"", texts)
+        if make is not plain:
+            assert dialler.records - before == (2 if len(texts) == 3 else 1), "as few records as hold them"
+
+
+@both_kinds
 def test_one_byte_at_a_time(make: Make) -> None:
     dialler, listener = make(True), make(False)
     answer, _ = fed(listener, [bytes([each]) for each in dialler.start()])
