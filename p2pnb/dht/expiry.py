@@ -44,6 +44,15 @@ def age_at(now: float, moment: float) -> int | None:
     return None if age >= spec.EXPIRY else age
 
 
+def handed_on(stated: int | None, elapsed: float) -> int | None:
+    """The age with which a reader hands on what was said to be `stated` seconds old no more than `elapsed` seconds ago.
+
+    Rounded up as well. None when nobody said an age, or nothing of that life is left.
+    """
+    age = spec.EXPIRY if stated is None else stated + math.ceil(elapsed)
+    return None if age >= spec.EXPIRY else int(age)
+
+
 class Expiries(Generic[D]):
     """The records of one store, ordered by when they are due."""
 

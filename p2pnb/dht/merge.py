@@ -8,7 +8,8 @@ A value that stands twice in one answer counts once.
 - popular: values listed by three replicas first (by all that hold the bag, when fewer do), by publishers.
 - recent: the smallest age first.
 - sample: uniformly without replacement over the distinct values.
-- newest: of signed versions the valid one with the highest sequence number, then the larger value.
+- newest: of signed versions the valid one with the highest sequence number, then the larger value. Whoever hands it on must
+  not prolong its life: its age is the largest that anybody who has it states, ages of 24 hours and more excepted.
 """
 
 from __future__ import annotations
@@ -64,8 +65,13 @@ def sample(answers: Sequence[Bag], rng: random.Random) -> list[MergedEntry]:
 
 def newest(versions: Iterable[Version], verify: Callable[[Version], bool]) -> Version | None:
     """The newest version that `verify` holds valid; None when there is none. Verifies no more than it must."""
-    distinct = {(each.sequence, each.value, each.signature): each for each in versions}
-    return next((distinct[rank] for rank in sorted(distinct, reverse=True) if verify(distinct[rank])), None)
+    stated: dict[tuple[int, bytes, bytes], list[Version]] = {}
+    for each in versions:
+        stated.setdefault((each.sequence, each.value, each.signature), []).append(each)
+    same = next((stated[rank] for rank in sorted(stated, reverse=True) if verify(stated[rank][0])), None)
+    if same is None:
+        return None
+    return same[0].aged(max((each.age for each in same if each.age is not None and each.age < spec.EXPIRY), default=None))
 
 
 def _by_value(answers: Sequence[Bag]) -> list[list[BagEntry]]:

@@ -122,12 +122,13 @@ class NamespaceStore:
         return True
 
     def get(self, public_key: bytes, key: int, now: float, signature: bytes | None = None) -> Version | None:
-        """The newest version, or the one with this signature; None when it is not here."""
+        """The newest version, or the one with this signature, with the entry's age; None when it is not here."""
         self.expire(now)
         entry = self._entries.get(point_of(public_key, key))
         if entry is None:
             return None
-        return next((each for each in reversed(entry.versions) if signature is None or each.signature == signature), None)
+        found = next((each for each in reversed(entry.versions) if signature is None or each.signature == signature), None)
+        return None if found is None else found.aged(age_at(now, entry.since))
 
     def kept(self, point: int) -> KeptEntry | None:
         """The entry as it is, for a disk."""

@@ -72,8 +72,7 @@ class Store:
     def get(self, request: Get, now: float) -> Value | Bag | Version | None:
         """The reply to `request` from what is kept here; None when there is nothing."""
         if isinstance(request, Ref):
-            value = self.values.get(request.key, now)
-            return None if value is None else Value(value)
+            return self.values.get(request.key, now)
         if isinstance(request, NamespaceRef):
             return self.namespaces.get(request.public_key, request.key, now, request.signature)
         if isinstance(request, BagPopular):

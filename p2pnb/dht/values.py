@@ -15,7 +15,7 @@ from p2pnb import spec
 from p2pnb.dht.expiry import Expiries, age_at, since
 from p2pnb.dht.kept import KeptValue
 from p2pnb.dht.quota import Quota
-from p2pnb.wire.messages import Set
+from p2pnb.wire.messages import Set, Value
 
 OVERHEAD = 450  # bytes of bookkeeping a value: record, key, index and heap entry (measured)
 
@@ -69,10 +69,13 @@ class ValueStore:
             record.publisher = publisher
         return True
 
-    def get(self, key: int, now: float) -> bytes | None:
+    def get(self, key: int, now: float) -> Value | None:
+        """The value with its age; without one where the value is so large that a message has no room for it."""
         self.expire(now)
         record = self._records.get(key)
-        return None if record is None else record.value
+        if record is None:
+            return None
+        return Value(record.value, age_at(now, record.since) if len(record.value) < spec.MAX_VALUE else None)
 
     def kept(self, key: int) -> KeptValue | None:
         """The record as it is, for a disk."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from p2pnb import spec
 from p2pnb.dht import merge
+from p2pnb.dht.expiry import handed_on
 from p2pnb.dht.merge import MergedEntry
 from p2pnb.peer.cause import UPKEEP
 from p2pnb.peer.records import Records
@@ -98,13 +99,14 @@ class Bags(Records):
 
     async def _bags(self, query: BagQuery, procedure: str) -> list[Bag]:
         report = self._begin(procedure)
+        began = self.clock()
         answers = await self.survey(query.key, query)
         bags = [reply for _, reply in answers if isinstance(reply, Bag)]
         report.facts.update(asked=len(answers), holders=len(bags))
-        self._mend(query.key, bags, [whom for whom, reply in answers if whom is not None and not isinstance(reply, Bag)])
+        self._mend(query.key, bags, [whom for whom, reply in answers if whom is not None and not isinstance(reply, Bag)], began)
         return bags
 
-    def _mend(self, key: int, bags: list[Bag], without: list[Contact]) -> None:
+    def _mend(self, key: int, bags: list[Bag], without: list[Contact], began: float) -> None:
         """Hands the most popular values to the nearest of those that have no such bag, in the background.
 
         Only what a quorum lists, so that no liar's invention is spread; with its age, so that nothing lives longer for it; and it is
@@ -115,7 +117,9 @@ class Bags(Records):
         nearest = min(without, key=lambda whom: (whom.uid or 0) ^ key)
         listed = [entry for entry in merge.popular(bags) if entry.listed_by >= spec.MERGE_QUORUM]
         for entry in listed[: spec.MAX_UNANSWERED]:
-            self.requests.ask(nearest, BagAdd(key, entry.value, entry.age), lambda *_: None, cause=UPKEEP)
+            age = handed_on(entry.age + 1, self.clock() - began)  # it was rounded down
+            if age is not None:
+                self.requests.ask(nearest, BagAdd(key, entry.value, age), lambda *_: None, cause=UPKEEP)
 
     async def _bag_at(self, kind: str, uid: Any, query: BagQuery) -> BagResult:
         self._begin(f"bag_{kind}_at")

@@ -7,24 +7,27 @@ lets a reader pin what it has seen.
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from p2pnb import spec
 from p2pnb.brief import brief
 from p2pnb.dht import merge
+from p2pnb.dht.expiry import handed_on
 from p2pnb.dht.namespaces import point_of
 from p2pnb.dht.signature import sign, verify
 from p2pnb.disk.rows import Pin
-from p2pnb.errors import BadSignature, NotFound, P2PError, StaleSequence, StoreFull
+from p2pnb.errors import BadSignature, NotFound, StaleSequence, StoreFull
+from p2pnb.peer.cause import UPKEEP
 from p2pnb.peer.identity import as_public_key, as_signing_key
-from p2pnb.peer.records import UNTOLD_AGE, Records
+from p2pnb.peer.records import Records
 from p2pnb.peer.report import Report
 from p2pnb.peer.values import as_record_value
 from p2pnb.uid import as_key
 from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import NamespaceRef, NamespaceSet, Reply, Version
 
+UNTOLD_AGE = int(spec.EXPIRY) - 1  # of a version whose age nobody knows: it takes the place of older ones, and lives no longer than they
 WHO_HAS_IT = "cluster.where(namespace.key(name)) shows who has it, and who should"
 
 
@@ -96,6 +99,7 @@ class Namespaces(Records):
             which = "entry" if signature is None else "version with that signature"
             raise NotFound(f"no {which} under this public key and key: none of the nearest peers that answered has one", WHO_HAS_IT)
         if signature is not None:
+            version = version.aged(None)
             self.lasting.pin(Pin(public, name, version))
         report.facts["sequence"] = version.sequence
         return version
@@ -118,23 +122,27 @@ class Namespaces(Records):
         return reply.value
 
     async def _newest(self, public: bytes, name: int, report: Report) -> Version | None:
-        """The newest valid version that the 5 nearest have; those that had an older one are told."""
-        request = NamespaceRef(public, name)
-        replies = [reply for _, reply in await self.survey(point_of(public, name), request)]
-        versions = [reply for reply in replies if isinstance(reply, Version)]
+        """The newest valid version that the 5 nearest have; those that had an older one, or none, are told."""
+        began, request = self.clock(), NamespaceRef(public, name)
+        answers = await self.survey(point_of(public, name), request)
+        versions = [reply for _, reply in answers if isinstance(reply, Version)]
         newest = merge.newest(versions, lambda version: self._holds(public, name, version))
-        report.facts.update(asked=len(replies), holders=len(versions))
-        if newest is not None and any(reply != newest for reply in replies):
-            self.spawn(self._write_back(public, name, newest))
-        return newest
+        report.facts.update(asked=len(answers), holders=len(versions))
+        if newest is None:
+            return None
+        version = newest.aged(None)
+        age = handed_on(newest.age, self.clock() - began)
+        told = NamespaceSet(public, name, version.value, version.signature, version.sequence, UNTOLD_AGE if age is None else age)
+        self._tell(told, [whom for whom, reply in answers if not isinstance(reply, Version) or reply.aged(None) != version])
+        return version
 
-    async def _write_back(self, public: bytes, name: int, newest: Version) -> None:
-        """Tells replicas that have an older version, or none. How old this one is was not said: see `UNTOLD_AGE`."""
-        request = NamespaceSet(public, name, newest.value, newest.signature, newest.sequence, UNTOLD_AGE)
-        try:
-            await self.replicate(point_of(public, name), request, Report("write back", "upkeep"))
-        except (P2PError, asyncio.CancelledError):
-            return
+    def _tell(self, newest: NamespaceSet, outdated: Iterable[Contact | None]) -> None:
+        """Hands the newest version, with its age, to those that answered otherwise (None: this peer), in the background."""
+        for whom in outdated:
+            if whom is None:
+                self.spawn(self._own_answer(newest))
+            else:
+                self.requests.ask(whom, newest, lambda *_: None, cause=UPKEEP)
 
     async def _pinned(self, public: bytes, name: int, signature: bytes) -> Version | None:
         request = NamespaceRef(public, name, signature)

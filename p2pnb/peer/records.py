@@ -6,6 +6,8 @@ A peer is itself one of the nearest where it is: it answers its own request, as 
 from __future__ import annotations
 
 import asyncio
+import math
+from dataclasses import replace
 from typing import Any
 
 from p2pnb import spec
@@ -16,10 +18,7 @@ from p2pnb.peer.report import Report
 from p2pnb.peer.search import Replication, Survey
 from p2pnb.uid import as_key, short
 from p2pnb.wire.contact import Contact
-from p2pnb.wire.messages import Peers, Reply, Request, Set, Stored
-
-# What a reader hands on, whom nobody told its age, lives until the holders' next hand-over, and no longer: a reader keeps nothing alive
-UNTOLD_AGE = int(spec.EXPIRY - spec.REPUBLISH)
+from p2pnb.wire.messages import BagAdd, NamespaceSet, Peers, Reply, Request, Set, Stored
 
 
 class Records(Core):
@@ -31,7 +30,9 @@ class Records(Core):
         `report` says how it went; returns the contacts that took it. Raises `StoreFull` when no replica did, and
         `PeerUnreachable` when none could be reached.
         """
+        began = self.clock()
         found = (await self.search(key, Peers(key), want=self.replication, thrifty=True)).lookup
+        request = _older(request, self.clock() - began)
         candidates = found.answered(spec.ACCEPTORS)
         report.wanted = wanted = self.replication
         nearer = sum(1 for each in candidates if each.uid is not None and each.uid ^ key < self.own ^ key)
@@ -86,3 +87,10 @@ class Records(Core):
         future: asyncio.Future[Reply] = self.loop.create_future()
         answer.then(lambda reply: None if future.done() else future.set_result(reply))
         return await future
+
+
+def _older(request: Request, seconds: float) -> Request:
+    """`request` as it is sent that much later: a hand-over has grown older, so that nothing lives longer by being moved."""
+    if isinstance(request, (Set, BagAdd, NamespaceSet)) and request.age is not None:
+        return replace(request, age=request.age + math.ceil(seconds))
+    return request

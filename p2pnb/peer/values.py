@@ -6,10 +6,11 @@ from typing import Any
 
 from p2pnb import spec
 from p2pnb.brief import brief, unawaited
+from p2pnb.dht.expiry import handed_on
 from p2pnb.dht.lookup import Lookup
 from p2pnb.errors import NotFound, ValueTooLarge
 from p2pnb.peer.cause import UPKEEP
-from p2pnb.peer.records import UNTOLD_AGE, Records
+from p2pnb.peer.records import Records
 from p2pnb.uid import Key, as_key, key_of
 from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import Ref, Reply, Set, Value
@@ -45,10 +46,11 @@ class Values(Records):
         """
         report = self._begin("ref")
         wanted = as_key(key)
-        held = self.store.values.get(wanted.int, self.clock())
+        began = self.clock()
+        held = self.store.values.get(wanted.int, began)
         if held is not None:
             report.facts["held"] = "by this peer itself"
-            return held
+            return held.value
 
         holders: list[Contact] = []
 
@@ -70,16 +72,19 @@ class Values(Records):
                 f"no value under {wanted!r}: the {len(search.lookup.nearest)} nearest peers that answered do not have it. "
                 "It was never set, has expired after 24 h, or all its holders are gone"
             )
-        self._repair(wanted.int, search.result.value, holders[0], search.lookup.answered(1))
+        age = handed_on(search.result.age, self.clock() - began)
+        if age is not None:
+            self._repair(wanted.int, Set(search.result.value, age), holders[0], search.lookup.answered(1))
         return search.result.value
 
-    def _repair(self, key: int, value: bytes, holder: Contact, nearest: list[Contact]) -> None:
-        """Gives the value to the peer nearest to its key, if that one answered that it does not have it, in the background.
+    def _repair(self, key: int, request: Set, holder: Contact, nearest: list[Contact]) -> None:
+        """Hands the value to the peer nearest to its key, if that one answered that it does not have it, in the background.
 
-        One reading mends one replica: whoever only claims to have nothing gets no more than this out of it.
+        With its age, so that nothing lives longer for being read; of which age nobody knows is not handed on. One reading
+        mends one replica: whoever only claims to have nothing gets no more than this out of it.
         """
         if nearest and nearest[0].uid is not None and holder.uid is not None and nearest[0].uid ^ key < holder.uid ^ key:
-            self.requests.ask(nearest[0], Set(value, UNTOLD_AGE), lambda *_: None, cause=UPKEEP)
+            self.requests.ask(nearest[0], request, lambda *_: None, cause=UPKEEP)
 
 
 def as_value(value: Any) -> bytes:

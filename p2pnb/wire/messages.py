@@ -121,9 +121,10 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """`#(value #u8(…))`: the reply to `ref`."""
+    """`#(value #u8(…) [age])`: the reply to `ref`; `age` is seconds since the value was set or renewed, None where nobody says."""
 
     value: bytes
+    age: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +145,16 @@ class Bag:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """`#(value value signature sequence)`: one version of a namespace's entry."""
+    """`#(value value signature sequence [age])`: one version of a namespace's entry; `age` as a value's, of the whole entry."""
 
     value: bytes
     signature: bytes
     sequence: int
+    age: int | None = None
+
+    def aged(self, age: int | None) -> Version:
+        """The same version with this age."""
+        return self if age == self.age else Version(self.value, self.signature, self.sequence, age)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,13 +282,14 @@ def to_datum(message: Message) -> Any:
     if isinstance(message, Stored):
         return message.accepted
     if isinstance(message, Value):
-        return (_VALUE, message.value)
+        return (_VALUE, message.value) if message.age is None else (_VALUE, message.value, message.age)
     if isinstance(message, Welcome):
         return (_WELCOME, message.ip, message.port, message.uid)
     if isinstance(message, Bag):
         return (_BAG, *[[entry.value, entry.publishers, entry.age] for entry in message.entries])
     if isinstance(message, Version):
-        return (_VALUE, message.value, message.signature, message.sequence)
+        signed = (_VALUE, message.value, message.signature, message.sequence)
+        return signed if message.age is None else (*signed, message.age)
     kind = type(message)
     fields = [getattr(message, name) for name in kind.__slots__]
     while fields and fields[-1] is None:
@@ -318,10 +325,10 @@ def parse_reply(datum: Any) -> Reply:
         if size > spec.MAX_CONTACTS:
             raise ProtocolError(f"at most {spec.MAX_CONTACTS} contacts may be named, not {size}")
         return Nearest(tuple([_contact(each) for each in datum[1:]]))
-    if head == _VALUE and size == 1:
-        return Value(_value(datum[1]))
-    if head == _VALUE and size == 3:
-        return Version(_RECORD(datum[1]), _SIGNATURE(datum[2]), _SEQUENCE(datum[3]))
+    if head == _VALUE and 1 <= size <= 2:
+        return Value(_value(datum[1]), _AGE(datum[2]) if size == 2 else None)
+    if head == _VALUE and 3 <= size <= 4:
+        return Version(_RECORD(datum[1]), _SIGNATURE(datum[2]), _SEQUENCE(datum[3]), _AGE(datum[4]) if size == 4 else None)
     if head == _WELCOME and size == 3:
         return Welcome(_text(datum[1]), _PORT(datum[2]), _UID(datum[3]))
     if head == _BAG and size <= spec.MAX_BAG_REPLY:

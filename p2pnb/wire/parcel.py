@@ -13,7 +13,7 @@ from typing import Any
 from p2pnb.errors import LocalProtocolError
 from p2pnb.spec import SIZE_PREFIX
 from p2pnb.wire.channel import PlainChannel
-from p2pnb.wire.messages import Message, Nearest, Stored, to_datum
+from p2pnb.wire.messages import Message, Nearest, Stored, Value, Version, to_datum
 from p2pnb.wire.noise import HandshakeError
 from p2pnb.wire.sexp import dumps
 
@@ -46,6 +46,8 @@ def size_of(message: Message) -> int:
         return len("#(peer)") + sum([1 + len(each.datum.text or dumps(each.datum)) for each in message.contacts])
     if type(message) is Stored:
         return len("#t")
+    if isinstance(message, (Value, Version)) and message.age is not None:  # which differs each time, beside much that does not
+        return _size_of(Value(message.value) if isinstance(message, Value) else message.aged(None)) + 1 + len(str(message.age))
     return _size_of(message)
 
 

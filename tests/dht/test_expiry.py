@@ -5,7 +5,7 @@ import random
 import pytest
 
 from p2pnb import spec
-from p2pnb.dht.expiry import Expiries, age_at, since
+from p2pnb.dht.expiry import Expiries, age_at, handed_on, since
 
 
 class Note:
@@ -79,3 +79,14 @@ def test_a_stated_age_never_lengthens_a_life() -> None:
     assert since(5.0, 86_399) == 5.0 - 86_399
     assert since(5.0, 86_400) is None
     assert since(5.0, 2**63 - 1) is None
+
+
+@pytest.mark.parametrize(
+    ("stated", "elapsed", "age"),
+    [
+        *[(0, 0.0, 0), (0, 0.01, 1), (40, 2.0, 42), (86_398, 0.5, 86_399)],
+        *[(86_398, 1.5, None), (86_400, 0.0, None), (2**63 - 1, 1.0, None), (None, 0.0, None)],
+    ],
+)
+def test_what_is_handed_on_is_never_younger(stated: int | None, elapsed: float, age: int | None) -> None:
+    assert handed_on(stated, elapsed) == age

@@ -133,6 +133,15 @@ def test_newest_is_the_highest_valid_then_the_larger_value() -> None:
     assert merge.newest([], lambda each: True) is None
 
 
+def test_the_age_of_the_newest_is_the_largest_that_is_possible() -> None:
+    """A liar who states a small one prolongs nothing, and one who states a day is not believed."""
+    newest = version(3, 1)
+    cases = [((7, None, 40, 3), 40), ((None, None), None), ((5, 86_400, 2**63 - 1), 5), ((86_400,), None), ((86_399, 0), 86_399)]
+    for ages, merged in cases:
+        answers = [version(2, 1).aged(80_000), *[newest.aged(age) for age in ages]]
+        assert merge.newest(answers, lambda _: True) == newest.aged(merged)
+
+
 def test_newest_verifies_equal_answers_once() -> None:
     asked: list[Version] = []
 

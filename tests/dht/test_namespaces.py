@@ -1,5 +1,6 @@
 """Namespaces: which versions are kept, that nothing moves an entry back, and expiry; against a naive oracle."""
 
+import math
 import random
 from functools import cache
 
@@ -43,7 +44,7 @@ def test_higher_wins_and_lower_is_refused(store: NamespaceStore) -> None:
     assert store.put(AUTHOR, KEY, version(5), 1.0)
     assert not store.put(AUTHOR, KEY, version(4), 2.0)
     assert not store.put(AUTHOR, KEY, version(3), 2.0)
-    assert store.get(AUTHOR, KEY, 3.0) == version(5)
+    assert store.get(AUTHOR, KEY, 3.5) == version(5).aged(3)
     assert kept(store, 3.0) == [3, 5]
 
 
@@ -51,8 +52,8 @@ def test_higher_wins_and_lower_is_refused(store: NamespaceStore) -> None:
 def test_of_equal_sequence_the_larger_value_wins_and_both_are_kept(store: NamespaceStore, order: tuple[int, int]) -> None:
     for value in order:
         assert store.put(AUTHOR, KEY, version(9, value), 0.0)
-    assert store.get(AUTHOR, KEY, 0.0) == version(9, 2)
-    assert store.get(AUTHOR, KEY, 0.0, version(9, 1).signature) == version(9, 1)
+    assert store.get(AUTHOR, KEY, 0.0) == version(9, 2).aged(0)
+    assert store.get(AUTHOR, KEY, 0.0, version(9, 1).signature) == version(9, 1).aged(0)
 
 
 def test_the_newest_again_renews_the_entry(store: NamespaceStore, quota: Quota) -> None:
@@ -61,8 +62,8 @@ def test_the_newest_again_renews_the_entry(store: NamespaceStore, quota: Quota) 
     used = quota.used
     assert store.put(AUTHOR, KEY, version(2), DAY - 1)
     assert quota.used == used
-    assert store.get(AUTHOR, KEY, 2 * DAY - 2) == version(2)
-    assert store.get(AUTHOR, KEY, 2 * DAY - 2, version(1).signature) == version(1)
+    assert store.get(AUTHOR, KEY, 2 * DAY - 2) == version(2).aged(86_399)
+    assert store.get(AUTHOR, KEY, 2 * DAY - 1.5, version(1).signature) == version(1)
     assert store.get(AUTHOR, KEY, 2 * DAY - 1) is None
     assert (len(store), quota.used) == (0, 0)
 
@@ -81,7 +82,7 @@ def test_four_versions_are_kept(store: NamespaceStore, quota: Quota) -> None:
     assert kept(store, 0.0) == [6, 7, 8, 9]
     assert quota.used == namespaces.ENTRY_OVERHEAD + 4 * namespaces.VERSION_BYTES
     assert store.get(AUTHOR, KEY, 0.0, version(5).signature) is None
-    assert store.get(AUTHOR, KEY, 0.0, version(6).signature) == version(6)
+    assert store.get(AUTHOR, KEY, 0.0, version(6).signature) == version(6).aged(0)
     assert not store.put(AUTHOR, KEY, version(5), 0.0, age=0)
 
 
@@ -89,7 +90,7 @@ def test_the_largest_sequence_number(store: NamespaceStore) -> None:
     assert store.put(AUTHOR, KEY, version(0), 0.0)
     assert store.put(AUTHOR, KEY, version(spec.MAX_SEQUENCE), 0.0)
     assert not store.put(AUTHOR, KEY, version(spec.MAX_SEQUENCE - 1), 0.0)
-    assert store.get(AUTHOR, KEY, 0.0) == version(spec.MAX_SEQUENCE)
+    assert store.get(AUTHOR, KEY, 0.0) == version(spec.MAX_SEQUENCE).aged(0)
 
 
 def test_a_wrong_signature_is_refused(store: NamespaceStore) -> None:
@@ -125,7 +126,7 @@ def test_ten_thousand_replays_roll_nothing_back(store: NamespaceStore) -> None:
     for second in range(10_000):
         age = rng.choice([None, 0, rng.randrange(86_400)])
         store.put(AUTHOR, KEY, rng.choice(history[:-2]), float(second), age=age, publisher=second)
-        assert store.get(AUTHOR, KEY, float(second)) == newest
+        assert store.get(AUTHOR, KEY, float(second)) == newest.aged(second)
     assert [(row["sequence"], row["value"][-1]) for row in store.rows(10_000.0)] == [(10, 0), (10, 1), (11, 0), (11, 1)]
     assert store.get(AUTHOR, KEY, DAY) is None  # nor did they keep it alive
 
@@ -140,7 +141,7 @@ def test_a_newcomer_gets_all_versions(store: NamespaceStore) -> None:
     for request in requests:
         assert newcomer.put(request.public_key, request.key, version_in(request), 1_000.0, age=request.age)
     assert kept(newcomer, 1_000.0) == [2, 4, 6]
-    assert newcomer.get(AUTHOR, KEY, 1_000.0 + DAY - 32) == version(6)
+    assert newcomer.get(AUTHOR, KEY, 1_000.0 + DAY - 32) == version(6).aged(86_399)
     assert newcomer.get(AUTHOR, KEY, 1_000.0 + DAY - 31) is None
 
 
@@ -257,5 +258,8 @@ def test_against_a_naive_oracle(seed: int, monkeypatch: pytest.MonkeyPatch) -> N
         assert rows == {each: oracle.kept(each, now) for each in list(oracle.entries)}, seed
         newest = store.get(author, key, now)
         assert [(each.sequence, each.value) for each in [newest] if each] == oracle.kept(name, now)[-1:], seed
+        if newest is not None:
+            age = math.ceil(now - oracle.entries[name][1])
+            assert newest.age == (age if age < DAY else None), seed
     store.expire(now + DAY)
     assert (len(store), quota.used) == (0, 0), seed

@@ -118,9 +118,9 @@ def test_every_procedure_stores_and_finds() -> None:
     ask = Answerer()
     assert [ask(request) for request in PUTS] == [Stored(True)] * 5
     entries = Bag((BagEntry(ITEM, 1, 2),))
-    expected = [Value(b"cats"), entries, entries, entries, Version(ITEM, SIGNED.signature, 3)]
+    expected = [Value(b"cats", 3), entries, entries, entries, Version(ITEM, SIGNED.signature, 3, 3)]
     assert [ask(request, now=12.5) for request in GETS] == expected
-    assert ask(NamespaceRef(AUTHOR, 1, SIGNED.signature)) == Version(ITEM, SIGNED.signature, 3)
+    assert ask(NamespaceRef(AUTHOR, 1, SIGNED.signature)) == Version(ITEM, SIGNED.signature, 3, 0)
     assert ask(NamespaceRef(AUTHOR, 1, bytes(64))) == Nearest(())
 
 

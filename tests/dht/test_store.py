@@ -58,11 +58,11 @@ def test_where_requests_live() -> None:
 
 
 def test_what_is_put_is_got(store: Store) -> None:
-    assert store.get(Ref(CATS), 50.0) == Value(b"cats")
+    assert store.get(Ref(CATS), 50.0) == Value(b"cats", 50)
     for request in (BagPopular(CATS), BagRecent(CATS), BagSample(CATS)):
         assert store.get(request, 50.0) == Bag((BagEntry(ITEM, 1, 30),))
-    assert store.get(NamespaceRef(AUTHOR, 1), 50.0) == Version(ITEM, signed(2).signature, 2)
-    assert store.get(NamespaceRef(AUTHOR, 1, signed(1).signature), 50.0) == Version(ITEM, signed(1).signature, 1)
+    assert store.get(NamespaceRef(AUTHOR, 1), 50.0) == Version(ITEM, signed(2).signature, 2, 10)
+    assert store.get(NamespaceRef(AUTHOR, 1, signed(1).signature), 50.0) == Version(ITEM, signed(1).signature, 1, 10)
     assert store.get(NamespaceRef(AUTHOR, 1, bytes(64)), 50.0) is None
     assert store.get(NamespaceRef(AUTHOR, 2), 50.0) is None
     assert store.get(Ref(1), 50.0) is None
@@ -87,7 +87,7 @@ def test_handing_everything_over(store: Store) -> None:
         store.drop(record.key)
     assert (len(store), store.size) == (0, 0)
     assert len(newcomer) == 4
-    assert newcomer.get(Ref(CATS), 5_000.0) == Value(b"cats")
+    assert newcomer.get(Ref(CATS), 5_000.0) == Value(b"cats", 1_000)
     assert newcomer.get(BagPopular(CATS), 5_000.0) == Bag((BagEntry(ITEM, 0, 980),))
     assert newcomer.get(NamespaceRef(AUTHOR, 1, signed(1).signature), 5_000.0) is not None
     assert newcomer.expire(5_000.0 + spec.EXPIRY - 900) == 4

@@ -1,6 +1,7 @@
 """Values: against a naive oracle, and the rules of age and expiry one by one."""
 
 import hashlib
+import math
 import random
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from p2pnb import spec
 from p2pnb.dht.quota import Quota
 from p2pnb.dht.values import ValueStore
-from p2pnb.wire.messages import Set
+from p2pnb.wire.messages import Set, Value, to_datum
+from p2pnb.wire.sexp import dumps
 
 DAY = spec.EXPIRY
 
@@ -27,7 +29,7 @@ CATS = key_of(b"cats")
 
 def test_a_value_lives_a_day(store: ValueStore) -> None:
     assert store.put(CATS, b"cats", 1_000.0, publisher=1)
-    assert store.get(CATS, 1_000.0 + DAY - 0.001) == b"cats"
+    assert store.get(CATS, 1_000.0 + DAY - 0.001) == Value(b"cats")
     assert store.get(CATS, 1_000.0 + DAY) is None
     assert len(store) == 0
 
@@ -35,14 +37,14 @@ def test_a_value_lives_a_day(store: ValueStore) -> None:
 def test_setting_again_gives_it_another_day(store: ValueStore) -> None:
     store.put(CATS, b"cats", 0.0, publisher=1)
     assert store.put(CATS, b"cats", DAY - 1, publisher=2)
-    assert store.get(CATS, DAY + 1) == b"cats"
-    assert store.get(CATS, 2 * DAY - 1.001) == b"cats"
+    assert store.get(CATS, DAY + 1) == Value(b"cats", 2)
+    assert store.get(CATS, 2 * DAY - 2.5) == Value(b"cats", 86_399)
     assert store.get(CATS, 2 * DAY - 1) is None
 
 
 def test_a_hand_over_lives_for_what_is_left(store: ValueStore) -> None:
     assert store.put(CATS, b"cats", 0.0, age=80_000, publisher=1)
-    assert store.get(CATS, 6_399.0) == b"cats"
+    assert store.get(CATS, 6_398.5) == Value(b"cats", 86_399)
     assert store.get(CATS, 6_400.0) is None
 
 
@@ -105,7 +107,22 @@ def test_dropping(store: ValueStore) -> None:
 
 def test_the_empty_value_is_a_value(store: ValueStore) -> None:
     assert store.put(key_of(b""), b"", 0.0, publisher=1)
-    assert store.get(key_of(b""), 0.0) == b""
+    assert store.get(key_of(b""), 0.0) == Value(b"", 0)
+
+
+def test_an_age_is_rounded_up_and_left_out_where_none_is_left(store: ValueStore) -> None:
+    store.put(CATS, b"cats", 10.0, publisher=1)
+    stated = {at: found.age for at in (10.0, 10.25, 11.0, 10.0 + DAY - 1, 10.0 + DAY - 0.5) if (found := store.get(CATS, at))}
+    assert stated == {10.0: 0, 10.25: 1, 11.0: 1, 10.0 + DAY - 1: 86_399, 10.0 + DAY - 0.5: None}
+
+
+def test_the_largest_value_leaves_no_room_for_an_age(store: ValueStore) -> None:
+    for size, age in ((spec.MAX_VALUE, None), (spec.MAX_VALUE - 1, 80_000)):
+        value = b"\xff" * size
+        assert store.put(key_of(value), value, 0.0, age=80_000, publisher=1)
+        found = store.get(key_of(value), 0.0)
+        assert found == Value(value, age)
+        assert len(dumps(to_datum(found))) <= spec.MAX_MESSAGE
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -137,7 +154,9 @@ def test_against_a_naive_oracle(seed: int) -> None:
         elif action < 0.8:
             store.expire(now)
             assert len(store) == len(oracle), seed
-        assert store.get(key, now) == (oracle[key][0] if key in oracle else None), seed
+        value, moment, _ = oracle.get(key, (b"", now - DAY, None))
+        age = math.ceil(now - moment)
+        assert store.get(key, now) == (Value(value, age if age < DAY else None) if key in oracle else None), seed
         rows = {row["key"]: (row["publisher"], row["size"], row["age_s"]) for row in store.rows(now)}
         assert rows == {key: (publisher, len(value), now - moment) for key, (value, moment, publisher) in oracle.items()}, seed
         assert list(store.keys()) == list(rows), seed

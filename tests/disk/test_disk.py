@@ -25,7 +25,7 @@ from p2pnb.disk.store import DiskStore
 from p2pnb.errors import StoreError
 from p2pnb.net.virtual import VirtualLoop
 from p2pnb.uid import key_of
-from p2pnb.wire.messages import BagAdd, NamespaceSet, Set
+from p2pnb.wire.messages import BagAdd, NamespaceSet, Set, Value
 
 HOUR = 3_600.0
 
@@ -205,7 +205,7 @@ def test_a_full_disk_refuses_and_takes_writes_again_when_there_is_room(tmp_path:
         assert answers[0] is True
         assert answers[-1] is False
         assert opened.part.failures
-        assert opened.store.values.get(key_of(b"before").int, opened.now) == b"before", "it lives, and answers"
+        assert opened.store.values.get(key_of(b"before").int, opened.now) == Value(b"before", 0), "it lives, and answers"
         connection.execute("PRAGMA max_page_count=1000000")
         await asyncio.sleep(RETRY)
         assert await opened.put(Set(b"after" * 1_000))

@@ -169,68 +169,6 @@ def test_what_nobody_renews_outlives_its_holders_for_24_hours_and_no_longer() ->
     simulate(test)
 
 
-@pytest.mark.slow
-def test_a_write_back_gives_an_hour_to_who_had_lost_the_entry_and_nothing_to_the_others() -> None:
-    async def test() -> None:
-        async with town(12, 6) as network:
-            publisher = network.members[0]
-            author = Author.from_seed(random.Random(6).randbytes(32))
-            topic, born = key_of(b"read late"), now()
-            point = point_of(author.public_key, topic.int)
-            await publisher.living().namespace_set(author.private_key, author.public_key, topic, key_of(b"1"))
-            network.kill([publisher], silent=False)
-            await asyncio.sleep(22 * HOUR)
-            kept = set(holders(network, point))
-            forgetful = network.members[min(kept)]
-            forgetful.living().store.drop(point)
-            await peers(network)[-1].namespace_ref(author.public_key, topic)
-            await asyncio.sleep(1.0)
-            assert forgetful.position in holders(network, point)
-            for member in network.living:
-                for row in member.living().store.namespaces.rows(now()):
-                    least = 23 * HOUR if member.position not in kept - {forgetful.position} else 22 * HOUR
-                    assert row["age_s"] >= least, f"node {member.position}: {row['age_s']} s"
-            await asyncio.sleep(born + 23 * HOUR + 4 * TICK - now())
-            assert forgetful.position not in holders(network, point)
-            await asyncio.sleep(born + spec.EXPIRY + 2 * TICK - now())
-            assert holders(network, point) == []
-
-    simulate(test)
-
-
-@pytest.mark.slow
-def test_a_reading_gives_the_value_to_the_nearest_that_lacks_it_until_the_next_hand_over_and_prolongs_nothing() -> None:
-    async def test() -> None:
-        async with town(12, 16) as network:
-            publisher = peers(network)[0]
-            born = now()
-            key = await publisher.set(some_value(16))
-            publisher.published.clear()
-            await asyncio.sleep(20 * HOUR)
-            ranked = nearest(network.living, key, 12)
-            assert key.int in ranked[0].living().store.keys()
-            for member in ranked[:2]:
-                member.living().store.drop(key.int)
-            reader = ranked[-1].living()
-            for known in list(reader.table):  # so that it asks these three, the nearest first
-                if known.uid not in [member.uid.int for member in ranked[:3]]:
-                    reader.table.remove(known.uid or 0)
-            assert await reader.ref(key) == some_value(16)
-            await asyncio.sleep(1.0)
-            held = set(holders(network, key))
-            assert ranked[0].position in held
-            assert ranked[1].position not in held, "one reading mends one replica"
-            ages = {member.position: row["age_s"] for member in ranked for row in member.living().store.values.rows(now())}
-            assert ages[ranked[0].position] >= 23 * HOUR
-            assert ages[ranked[2].position] == pytest.approx(now() - born, abs=60)
-            await asyncio.sleep(1.1 * HOUR)
-            assert await reader.ref(key) == some_value(16)
-            await asyncio.sleep(born + spec.EXPIRY + 2 * TICK - now())
-            assert holders(network, key) == [], "it lives longer by being read"
-
-    simulate(test)
-
-
 # --- suppression ------------------------------------------------------------------------------------------------------------
 
 

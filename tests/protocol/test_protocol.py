@@ -164,7 +164,8 @@ def test_every_kind_of_message_is_among_the_examples(blocks: Blocks) -> None:
     assert shapes == {
         *[("iam", 1), ("peers", 1), ("set", 1), ("set", 2), ("ref", 1), ("bag-add", 2), ("bag-add", 3), ("bag-popular", 1)],
         *[("bag-recent", 1), ("bag-sample", 1), ("namespace-set", 5), ("namespace-set", 6), ("namespace-ref", 2), ("namespace-ref", 3)],
-        *[("welcome", 3), ("peer", 2), ("peer", 0), ("#t", 0), ("#f", 0), ("value", 1), ("value", 3), ("bag", 2), ("bag", 0)],
+        *[("welcome", 3), ("peer", 2), ("peer", 0), ("#t", 0), ("#f", 0), ("bag", 2), ("bag", 0)],
+        *[("value", 1), ("value", 2), ("value", 3), ("value", 4)],
     }
 
 

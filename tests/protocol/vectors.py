@@ -243,10 +243,12 @@ def every_message() -> list[tuple[str, m.Message]]:
         ("peer, of nobody", m.Nearest(())),
         ("#t", m.Stored(True)),
         ("#f", m.Stored(False)),
-        ("value", m.Value(VALUE)),
+        ("value", m.Value(VALUE, 3_600)),
+        ("value, of nobody knows which age", m.Value(VALUE)),
         ("bag", m.Bag((m.BagEntry(value, 3, 7), m.BagEntry(TOPIC, 0, 3_600)))),
         ("bag, empty", m.Bag(())),
-        ("value, of a namespace", m.Version(value, signature, 1)),
+        ("value, of a namespace", m.Version(value, signature, 1, 60)),
+        ("value, of a namespace and of nobody knows which age", m.Version(value, signature, 1)),
     ]
 
 

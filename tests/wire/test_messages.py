@@ -69,9 +69,11 @@ REPLIES: list[tuple[Any, bytes]] = [
     (Stored(True), b"#t"),
     (Stored(False), b"#f"),
     (Value(b"\xff"), b"#(value #u8(255))"),
+    (Value(RECORD, 0), b"#(value " + dumps(RECORD) + b" 0)"),
     (Bag(()), b"#(bag)"),
     (Bag((BagEntry(RECORD, 3, 120),)), b"#(bag (" + dumps(RECORD) + b" 3 120))"),
     (Version(RECORD, SIG, 2**63 - 1), b"#(value " + dumps(RECORD) + b" " + dumps(SIG) + b" %d)" % (2**63 - 1)),
+    (Version(RECORD, SIG, 0, 2**63 - 1), b"#(value " + dumps(RECORD) + b" " + dumps(SIG) + b" 0 %d)" % (2**63 - 1)),
 ]
 
 
@@ -184,7 +186,9 @@ NO_REPLIES: list[Any] = [
     *[(S("peer"), each) for each in ([], ["::1"], [*CONTACT, 3], tuple(CONTACT), "::1", 5, Pair("::1", Pair(1, 2)), [CONTACT])],
     (S("peer"), CONTACT, 5),
     *[(S("value"), value) for value in BAD_VALUES],
-    *[(S("value"),), (S("value"), RECORD, SIG), (S("value"), RECORD, SIG, 0, 0)],
+    *[(S("value"),), (S("value"), RECORD, SIG), (S("value"), RECORD, SIG, 0, 0, 0)],
+    *[(S("value"), RECORD, age) for age in BAD_AGES],
+    *[(S("value"), RECORD, SIG, 0, age) for age in BAD_AGES],
     *[(S("value"), record, SIG, 0) for record in BAD_RECORDS],
     *[(S("value"), RECORD, signature, 0) for signature in BAD_SIGNATURES],
     *[(S("value"), RECORD, SIG, sequence) for sequence in BAD_AGES],
@@ -211,6 +215,8 @@ def test_as_many_contacts_and_entries_as_allowed() -> None:
 
 def test_the_largest_value_fits_and_one_byte_more_does_not() -> None:
     largest = Value(b"\xff" * spec.MAX_VALUE)
+    for with_age in (Value(b"\xff" * (spec.MAX_VALUE - 1), 86_399), Set(b"\xff" * (spec.MAX_VALUE - 1), 86_399)):
+        assert len(dumps(to_datum(with_age))) <= spec.MAX_MESSAGE
     assert parse_reply(loads(dumps(to_datum(largest)))) == largest
     assert len(dumps(to_datum(largest))) <= spec.MAX_MESSAGE
     with pytest.raises(ProtocolError):

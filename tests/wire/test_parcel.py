@@ -52,8 +52,10 @@ REPLIES: list[Message] = [
     Stored(True),
     Stored(False),
     Value(bytes(1000)),
+    Value(bytes(1000), 12_345),
     Bag((BagEntry(bytes(32), 3, 60),)),
     Version(bytes(32), bytes(64), 2**62),
+    Version(bytes(32), bytes(64), 2**62, 7),
 ]
 
 
