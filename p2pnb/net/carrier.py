@@ -110,12 +110,14 @@ class Sweep:
             self._late = True
             self._timer = self._loop.call_later(TICK, self._fire)
             return
-        self._timer, self._late = None, False
-        for tick in sorted(tick for tick in self._ticks if tick * TICK <= now):
-            for what in self._ticks.pop(tick):
-                what.check(now)
-        if self._ticks and self._timer is None:
-            self._arm(min(self._ticks))
+        try:  # meanwhile the timer counts as set: whoever enters itself anew is not the only one who waits
+            for tick in sorted(tick for tick in self._ticks if tick * TICK <= now):
+                for what in self._ticks.pop(tick):
+                    what.check(now)
+        finally:
+            self._timer, self._late = None, False
+            if self._ticks:
+                self._arm(min(self._ticks))
 
 
 class Turns:

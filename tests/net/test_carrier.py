@@ -41,6 +41,29 @@ def test_everybody_is_looked_at_in_time_by_one_timer(jump: Any, seed: int) -> No
     jump(test())
 
 
+def test_whoever_enters_anew_while_it_is_looked_at_makes_nobody_else_wait(jump: Any) -> None:
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        sweep = Sweep(loop)
+        now = loop.time()
+
+        class Again(Watched):
+            def check(self, now: float) -> None:
+                super().check(now)
+                if len(self.seen) == 1:
+                    sweep.at(now + 5, self)
+
+        again, other = Again(), Watched()
+        sweep.at(now + 1, again)
+        sweep.at(now + 2, other)
+        await asyncio.sleep(2)
+        assert len(other.seen) == 1, "it is not its turn only when the other one's has come again"
+        await asyncio.sleep(5)
+        assert len(again.seen) == 2
+
+    jump(test())
+
+
 def test_whoever_was_held_up_with_everybody_else_is_given_another_moment(jump: Any) -> None:
     async def test() -> None:
         loop = asyncio.get_running_loop()
