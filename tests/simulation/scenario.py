@@ -14,7 +14,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import tempfile
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from p2pnb import Author, key_of
@@ -22,17 +24,23 @@ from p2pnb.cluster.churn import Churn, Exponential
 from p2pnb.cluster.injection import Active
 from p2pnb.cluster.member import Member, Settings
 from p2pnb.cluster.network import Network
+from p2pnb.dht.namespaces import point_of
 from p2pnb.errors import NotFound, P2PError
 from p2pnb.faults import Crash, DiskErrors, Fault, Latency, Liars, Loss, Partition, Resets, Skew, SlowReaders
-from p2pnb.net.virtual import VirtualLoop
+from p2pnb.net.places import Places
 from p2pnb.peer.peer import Peer
 from p2pnb.uid import Key
 from tests.simulation.invariants import Invariants, Trace, Violation
+from tests.simulation.keeping import Item
+from tests.simulation.noted import WatchedLoop
 
 MODES = ("safety", "liveness")
 PROGRESS = 60.0  # virtual seconds within which something succeeds once everything is mended
 QUIET = 4_500.0  # virtual seconds until upkeep has mended what can be mended
 STEPS = 30
+DISKS = 0.2  # of the runs have a disk under their nodes
+CROWDS = 0.25  # of the runs have too few descriptors for all links
+TIES = 0.15  # of the versions that are set have the number of one that is there
 
 
 class Run:
@@ -41,13 +49,14 @@ class Run:
     def __init__(self, seed: int, mode: str) -> None:
         self.seed, self.mode = seed, mode
         self.rng = random.Random(f"simulation {mode} {seed}")
+        self.more = random.Random(f"simulation {mode} {seed}, its machines")  # another generator, so that each can change alone
         self.trace = Trace()
         self.authors = [Author.from_seed(self.rng.randbytes(32)) for _ in range(2)]
         self.topics = [key_of(b"topic %d" % each) for each in range(3)]
         self.values: dict[Key, bytes] = {}  # everything that was ever to be stored
         self.acknowledged: dict[Any, Any] = {}  # ("value", key), ("bag", topic, value), ("entry", author, topic): what
         self.signed: dict[Any, set[bytes]] = {}  # what an author ever signed under a name
-        self.published: dict[Key, set[Key]] = {}  # what was ever to be listed in a bag
+        self.published: dict[tuple[Key, Key], set[int]] = {}  # who ever was to list a value in a bag
         self.faults: list[Active] = []
         self.working: set[asyncio.Task[None]] = set()
 
@@ -62,9 +71,12 @@ class Run:
             if left:
                 raise Violation(f"tasks are left: {sorted(each.get_coro().__qualname__ for each in left)}")  # type: ignore[union-attr]
 
-        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        with asyncio.Runner(loop_factory=WatchedLoop) as runner:
             try:
                 runner.run(whole())
+            except asyncio.CancelledError:  # something was found wrong
+                self.invariants.verdict()
+                raise
             finally:
                 for context in unhandled[:3]:
                     self.trace.say(f"unhandled: {context['message']}: {context.get('exception')!r}")
@@ -72,12 +84,24 @@ class Run:
             raise Violation(f"{len(unhandled)} unhandled: {unhandled[0]['message']}: {unhandled[0].get('exception')!r}")
 
     async def _whole(self) -> None:
+        if self.more.random() < DISKS:
+            with tempfile.TemporaryDirectory(prefix="p2pnb-simulation-") as path:
+                await self._run(Path(path))
+        else:
+            await self._run(None)
+
+    async def _run(self, store: Path | None) -> None:
         rng = self.rng
         n = min(10 + int(rng.expovariate(1 / 6)), 60)
-        settings = Settings(encryption=False, k=rng.choice((2, 5, 20, 20)))
+        settings = Settings(encryption=False, k=rng.choice((2, 5, 20, 20)), store=store)
         latency = rng.choice((0.0, 0.02, 0.05))
-        self.network = Network("memory", settings, rng.getrandbits(32), latency, 0.0)
-        self.trace.say(f"{n} nodes, k={settings.k}, latency {latency:g} s")
+        self.network = Network("virtual", settings, rng.getrandbits(32), latency, 0.0)
+        self.trace.say(f"{n} nodes, k={settings.k}, latency {latency:g} s{'' if store is None else ', on disks'}")
+        if self.more.random() < CROWDS:
+            places = n * self.more.choice((3, 5, 8))
+            assert self.network.carrier is not None
+            self.network.carrier.places = Places(places)
+            self.trace.say(f"places for {places} ends of links")
         self.invariants = Invariants(self.network, self.trace)
         await self.network.grow(n, [], lambda: None)
         try:
@@ -150,7 +174,7 @@ class Run:
             return
         self.trace.say(f"begins: {fault}")
         if isinstance(fault, Liars):
-            self.invariants.honest = False
+            self.invariants.watch.honest = False
         self.faults += self.network.injection.begin([fault])
 
     def _end(self, active: Active) -> None:
@@ -177,7 +201,7 @@ class Run:
             return
         self.trace.say(name)
         try:
-            said = await procedure(peer)
+            said = await procedure(member, peer)
         except P2PError as error:
             said = f"{type(error).__name__}: {error!s:.60}"
         except asyncio.CancelledError:
@@ -192,49 +216,62 @@ class Run:
     def _value(self) -> Key:
         return self.rng.choice(list(self.values)) if self.values else key_of(b"nowhere")
 
-    async def _set(self, peer: Peer) -> str:
+    async def _set(self, member: Member, peer: Peer) -> str:
         value = self.rng.randbytes(self.rng.choice((1, 40, 400, 4_000)))
         self.values[key_of(value)] = value
         key = await peer.set(value)
         self.acknowledged["value", key] = value
+        self._promised(member, peer, ("value", key.int))
         return f"{key!r} at {peer.last.stored}"
 
-    async def _ref(self, peer: Peer) -> str:
+    def _promised(self, member: Member, peer: Peer, item: Item) -> None:
+        """A node has published something, which it renews for as long as it lives, or its disk."""
+        if member.peer is peer:
+            self.invariants.watch.promised.setdefault(member.position, set()).add(item)
+
+    async def _ref(self, _: Member, peer: Peer) -> str:
         key = self._value()
         value = await peer.ref(key)
         if hashlib.sha256(value).digest() != key:
             raise Violation(f"ref of {key!r} gave something else: {value[:20]!r}")
         return f"{key!r}"
 
-    async def _publish(self, peer: Peer) -> str:
+    async def _publish(self, member: Member, peer: Peer) -> str:
         topic, value = self._topic(), self._value()
-        self.published.setdefault(topic, set()).add(value)
+        self.published.setdefault((topic, value), set()).add(peer.own)
         await peer.bag_publish(topic, value)
         self.acknowledged["bag", topic, value] = value
+        self._promised(member, peer, ("bag", topic.int, value))
         return f"{value!r} in {topic!r} at {peer.last.stored}"
 
-    async def _bag(self, peer: Peer) -> str:
+    async def _bag(self, _: Member, peer: Peer) -> str:
         read = self.rng.choice((peer.bag_popular, peer.bag_recent, peer.bag_sample))
         topic = self._topic()
         found = await read(topic)
-        foreign = set(found) - self.published.get(topic, set())
-        if self.invariants.honest and foreign:
-            raise Violation(f"a bag was read that lists {len(foreign)} values that nobody published there, and nobody lies")
+        for entry in found.entries if self.invariants.watch.honest else ():
+            voters = self.published.get((topic, Key(entry.value)), set())
+            if not voters:
+                raise Violation("a bag was read that lists a value that nobody published there, and nobody lies")
+            if entry.publishers > len(voters):
+                raise Violation(f"a bag was read that counts {entry.publishers} publishers of a value that {len(voters)} published")
         if len(set(found)) != len(found):
             raise Violation("a bag was read that lists a value twice")
         return f"{len(found)} values"
 
-    async def _bag_at(self, peer: Peer) -> str:
+    async def _bag_at(self, _: Member, peer: Peer) -> str:
         read = self.rng.choice((peer.bag_popular_at, peer.bag_recent_at, peer.bag_sample_at))
         return f"{len(await read(self.rng.choice(self.network.members).uid, self._topic()))} values"
 
-    async def _entry_set(self, peer: Peer) -> str:
+    async def _entry_set(self, member: Member, peer: Peer) -> str:
         author, topic, value = self.rng.choice(self.authors), self._topic(), self._value()
         self.signed.setdefault((author.public_key, topic), set()).add(value)
-        await peer.namespace_set(author.private_key, author.public_key, topic, value)
-        sequence = int(str(peer.last.facts.get("sequence", 0)))
-        before = self.acknowledged.get(("entry", author.public_key, topic), 0)
-        self.acknowledged["entry", author.public_key, topic] = max(before, sequence)
+        before = self.acknowledged.get(("entry", author.public_key, topic))
+        sequence = before if self.more.random() < TIES else None
+        await peer.namespace_set(author.private_key, author.public_key, topic, value, sequence)
+        if sequence is None:
+            sequence = int(str(peer.last.facts.get("sequence", 0)))
+        self.acknowledged["entry", author.public_key, topic] = max(before or 0, sequence)
+        self._promised(member, peer, ("entry", point_of(author.public_key, topic.int)))
         return f"version {sequence} at {peer.last.stored}"
 
     def _check_signed(self, public_key: bytes, topic: Key, value: bytes) -> str:
@@ -242,27 +279,27 @@ class Run:
             raise Violation(f"an entry was read that its author never signed: {value[:8].hex()}")
         return value[:4].hex()
 
-    async def _entry_ref(self, peer: Peer) -> str:
+    async def _entry_ref(self, _: Member, peer: Peer) -> str:
         author, topic = self.rng.choice(self.authors), self._topic()
         return self._check_signed(author.public_key, topic, await peer.namespace_ref(author.public_key, topic))
 
-    async def _entry_ref_at(self, peer: Peer) -> str:
+    async def _entry_ref_at(self, _: Member, peer: Peer) -> str:
         author, topic = self.rng.choice(self.authors), self._topic()
         whom = self.rng.choice(self.network.members).uid
         return self._check_signed(author.public_key, topic, await peer.namespace_ref_at(whom, author.public_key, topic))
 
-    async def _lookup(self, peer: Peer) -> str:
+    async def _lookup(self, _: Member, peer: Peer) -> str:
         found = await peer.lookup(Key(self.rng.randbytes(32)))
         uids = [each.uid for each in found.nearest]
         if uids != sorted(set(uids), key=lambda uid: (uid or 0) ^ found.target):
             raise Violation("a lookup's nearest are not in order, or one stands there twice")
         return f"{len(uids)} nearest in {found.hops} hops"
 
-    async def _connect(self, peer: Peer) -> str:
+    async def _connect(self, _: Member, peer: Peer) -> str:
         other = self.rng.choice(self.network.members)
         return str(await peer.connect(other.ip, other.port))
 
-    async def _bootstrap(self, peer: Peer) -> str:
+    async def _bootstrap(self, _: Member, peer: Peer) -> str:
         await peer.bootstrap(far=self.rng.random() < 0.3)
         return f"{len(peer.table)} contacts"
 
@@ -275,9 +312,11 @@ class Run:
         self.faults.clear()
         await self._progress()
         self.invariants.check()
+        began = asyncio.get_running_loop().time()
         await self._pass(QUIET)
         self.invariants.check()
-        self.invariants.quiet()
+        self.invariants.renewed(began)
+        await self.invariants.quiet()
         for what, value in list(self.acknowledged.items()):
             await self._must_be_found(what, value)
 

@@ -1,0 +1,239 @@
+"""What must hold of one node's store after every event that changed it, and across its restarts.
+
+Each change is checked when it has been made, and only what was changed is looked at: a value's hash, an entry's signatures and the
+order of its versions, a bag's votes, the bytes that are counted. What was acknowledged as written is there again after a restart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from p2pnb import spec
+from p2pnb.dht.bags import BAG_BYTES
+from p2pnb.dht.deferred import Deferred
+from p2pnb.dht.namespaces import point_of
+from p2pnb.dht.signature import verify
+from p2pnb.dht.store import Put, Record, Store, key_of_request
+from p2pnb.wire.messages import BagAdd, NamespaceSet, Set, Version
+from tests.simulation.noted import NotedDict, NotedQuota
+
+HAIR = 1e-6
+
+Rank = tuple[int, bytes, bytes]
+Item = tuple[Any, ...]
+_verified: set[tuple[bytes, int, Version]] = set()  # signatures that hold, whatever run has found that out
+
+
+def item_of(request: Put) -> Item:
+    """What a request is about: a value, a value in a bag, an entry."""
+    if isinstance(request, BagAdd):
+        return "bag", request.key, request.value
+    return ("value" if isinstance(request, Set) else "entry"), key_of_request(request)
+
+
+def rank_of(version: Version) -> Rank:
+    """The order of versions, as the protocol has it: by sequence number, then value, then signature."""
+    return version.sequence, version.value, version.signature
+
+
+class Keeping:
+    """Watches one store. `touched(self)` is called when it changes; `say` is told what is wrong.
+
+    `taken(item, since)` hears how new each item is that is here, and `thrown(record)` what is dropped, before it is.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        position: int,
+        touched: Callable[[Keeping], None],
+        say: Callable[[str], None],
+        taken: Callable[[Item, float], None],
+        thrown: Callable[[Record], None],
+    ) -> None:
+        self.store, self.position = store, position
+        self._touched, self._say, self._taken, self._thrown = touched, say, taken, thrown
+        self._changed: dict[tuple[str, int], None] = {}
+        self._sizes: dict[tuple[str, int], int] = {}
+        self._newest: dict[int, Rank] = {}  # of each entry that is here
+        self.acknowledged: dict[Item, Any] = {}  # what a restart must find: of an entry, the rank
+        store.quota.__class__ = NotedQuota
+        store.quota.changed = self._touch  # type: ignore[attr-defined]
+        for kind, part, name in (
+            ("value", store.values, "_records"),
+            ("bag", store.bags, "_bags"),
+            ("entry", store.namespaces, "_entries"),
+        ):
+            content = getattr(part, name)
+            noted = NotedDict(content, lambda key, _, kind=kind: self._note(kind, key), lambda key, kind=kind: self._forgotten(kind, key))
+            setattr(part, name, noted)
+            for key in content:  # it was restored from a disk
+                self._note(kind, key)
+        self._put, self._drop = store.put, store.drop
+        store.put, store.drop = self.put, self.drop  # type: ignore[method-assign]
+
+    # --- what happens to it ---------------------------------------------------------------------------------------------
+
+    def _touch(self) -> None:
+        self._touched(self)
+
+    def _note(self, kind: str, key: int) -> None:
+        self._changed[kind, key] = None
+        self._touched(self)
+
+    def _forgotten(self, kind: str, key: int) -> None:
+        """It has expired, or was dropped: nothing is promised any more, and an entry may begin anew."""
+        if kind == "entry":
+            self._newest.pop(key, None)
+        for item in [each for each in self.acknowledged if each[:2] == (kind, key)]:
+            del self.acknowledged[item]
+        self._note(kind, key)
+
+    def put(self, request: Put, key: int, now: float, **whose: Any) -> bool | Deferred[bool]:
+        item = item_of(request)
+        self.store.expire(now)
+        before = self._since(item)
+        taken = self._put(request, key, now, **whose)
+        self._note(item[0], key)
+        if taken is False:
+            return False
+        after = self._since(item)
+        if after is None:
+            self._say(f"node {self.position} said that it took a record, and has not kept it")
+            return taken
+        if request.age is not None and after > max(now - request.age, before or 0.0) + HAIR:
+            self._say(f"a hand-over of age {request.age} made a {item[0]} of node {self.position} {after - (before or 0.0):.0f} s younger")
+        self._taken(item, now - after)
+        kept = rank_of(Version(request.value, request.signature, request.sequence)) if isinstance(request, NamespaceSet) else True
+        if taken is True:
+            self._acknowledge(item, kept)
+            return True
+        return taken.map(lambda written: self._written(item, kept, written))
+
+    def _written(self, item: Item, kept: Any, written: bool) -> bool:
+        if written:
+            self._acknowledge(item, kept)
+        return written
+
+    def _acknowledge(self, item: Item, kept: Any) -> None:
+        if self._since(item) is None:
+            return  # it has expired while it was written
+        if isinstance(kept, tuple):
+            kept = max(kept, self.acknowledged.get(item, kept))
+        self.acknowledged[item] = kept
+
+    def drop(self, key: int) -> None:
+        record = self.store.record(key, self.clock())
+        if record is not None:
+            self._thrown(record)
+        self._drop(key)
+
+    clock: Callable[[], float]  # the node's own, in its present life
+
+    def _since(self, item: Item) -> float | None:
+        """When it was set or renewed, on the node's clock; None: it is not here."""
+        kind, key = item[:2]
+        if kind == "value":
+            record = self.store.values._records.get(key)
+            return None if record is None else record.since
+        if kind == "entry":
+            entry = self.store.namespaces._entries.get(key)
+            return None if entry is None else entry.since
+        bag = self.store.bags._bags.get(key)
+        listed = None if bag is None else bag.items.get(item[2])
+        return None if listed is None else listed.newest
+
+    def has(self, item: Item, kept: Any) -> bool:
+        """Whether it is here; an entry as `kept`, or newer."""
+        if self._since(item) is None:
+            return False
+        return item[0] != "entry" or kept <= rank_of(self.store.namespaces._entries[item[1]].versions[-1])
+
+    # --- after the event ------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """What was changed since the last time, and the bytes of all."""
+        changed, self._changed = self._changed, {}
+        for kind, key in changed:
+            self._look(kind, key)
+        if sum(self._sizes.values()) != self.store.quota.used:  # votes that expire change a bag's size, and not whether it is there
+            for key in self.store.bags._bags:
+                self._look("bag", key)
+        if (size := sum(self._sizes.values())) != self.store.quota.used:
+            self._say(f"node {self.position} keeps {size} bytes, and counts {self.store.quota.used}")
+        if self.store.quota.used > self.store.quota.total:
+            self._say(f"node {self.position} keeps {self.store.quota.used} bytes, more than {self.store.quota.total}")
+
+    def sweep(self, now: float) -> None:
+        """All that is here, whether it was changed or not, on the node's clock."""
+        store = self.store
+        store.expire(now)  # as upkeep does each minute
+        self.check()
+        kept = {
+            *(("value", key) for key in store.values._records),
+            *(("bag", key) for key in store.bags._bags),
+            *(("entry", key) for key in store.namespaces._entries),
+        }
+        for kind, key in kept:
+            self._look(kind, key)
+        if kept != self._sizes.keys():
+            self._say(f"the store of node {self.position} was changed behind the back of its watch")
+        votes = (vote for bag in store.bags._bags.values() for listed in bag.items.values() for vote in listed.votes.values())
+        for each in (*store.values._records.values(), *store.namespaces._entries.values(), *votes):
+            if now - each.since > spec.EXPIRY:
+                self._say(f"node {self.position} keeps something that is {now - each.since:.0f} s old")
+
+    def _look(self, kind: str, key: int) -> None:
+        self._sizes.pop((kind, key), None)
+        if kind == "value":
+            self._look_at_value(key)
+        elif kind == "bag":
+            self._look_at_bag(key)
+        else:
+            self._look_at_entry(key)
+
+    def _look_at_value(self, key: int) -> None:
+        record = self.store.values._records.get(key)
+        if record is not None:
+            if int.from_bytes(hashlib.sha256(record.value).digest(), "big") != key:
+                self._say(f"node {self.position} keeps a value under a key that is not its hash")
+            self._sizes["value", key] = record.size
+
+    def _look_at_entry(self, point: int) -> None:
+        entry = self.store.namespaces._entries.get(point)
+        if entry is None:
+            return
+        ranks = [rank_of(version) for version in entry.versions]
+        if ranks != sorted(set(ranks)) or len(ranks) > spec.VERSIONS_KEPT:
+            self._say(f"the versions of an entry of node {self.position} are not in order, or too many: {[each[:2] for each in ranks]}")
+        if max(ranks) < self._newest.get(point, ranks[0]):
+            self._say(f"an entry of node {self.position} went back from version {self._newest[point][0]} to {max(ranks)[0]}")
+        self._newest[point] = max(ranks)
+        for version in entry.versions:
+            if (entry.public_key, entry.key, version) in _verified:
+                continue
+            whole: Any = {"network": "", "key": entry.key, "sequence": version.sequence, "value": version.value}
+            if verify(entry.public_key, version.signature, **whole):
+                _verified.add((entry.public_key, entry.key, version))
+            else:
+                self._say(f"node {self.position} keeps a version that nobody signed")
+        if point_of(entry.public_key, entry.key) != point:
+            self._say(f"node {self.position} keeps an entry where it does not belong")
+        self._sizes["entry", point] = entry.size
+
+    def _look_at_bag(self, key: int) -> None:
+        bag = self.store.bags._bags.get(key)
+        if bag is None:
+            return
+        ballots = Counter(publisher for listed in bag.items.values() for publisher in listed.votes)
+        most = max((len(listed.votes) for listed in bag.items.values()), default=0)
+        if len(bag.items) > spec.BAG_VALUES or most > spec.BAG_PUBLISHERS_A_VALUE:
+            self._say(f"a bag of node {self.position} has more than it may")
+        if ballots != bag.ballots or max(ballots.values(), default=0) > spec.BAG_VALUES_A_PUBLISHER:
+            self._say(f"a bag of node {self.position} counts {dict(bag.ballots)!r:.80}, and has {dict(ballots)!r:.80}")
+        if bag.unvoted.keys() != {value for value, listed in bag.items.items() if not listed.votes}:
+            self._say(f"a bag of node {self.position} takes what has votes for what has none, or the other way round")
+        self._sizes["bag", key] = BAG_BYTES + sum(listed.size for listed in bag.items.values())
