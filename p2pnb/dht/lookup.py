@@ -39,8 +39,6 @@ from p2pnb.errors import LocalProtocolError
 from p2pnb.wire.contact import Contact
 from p2pnb.wire.contact import contact as contact_of
 
-TROUBLE = frozenset({"failed", "refuted"})
-
 
 class Lookup(Shortlist):
     """Looks for the `want` peers nearest to `target` on behalf of the peer `own`, starting from `seeds`, whose uids are proven.
@@ -185,11 +183,6 @@ class Lookup(Shortlist):
         return True
 
     # --- the result -----------------------------------------------------------------------------------------------------
-
-    @property
-    def troubled(self) -> bool:
-        """Whether a third or more of those who were asked gave no good answer: then many may be there who did not come to speak."""
-        return 3 * sum(step.event in TROUBLE for step in self.events) >= self.rpcs
 
     @property
     def nearest(self) -> list[Contact]:

@@ -4,7 +4,8 @@ The protocol has no request numbers: "replies come in the order of the requests 
 requests stand in one queue, and a reply belongs to the request at its head. What follows from that:
 
 - a reply of another procedure's kind, or one that nobody asked for, means that the two ends no longer agree: the link closes;
-- a request that times out takes its link with it, since the late reply would be taken for the next one's;
+- a request that times out takes its link with it, since the late reply would be taken for the next one's; but one that waited for a dial
+  leaves the link the rest of 5 s since it was sent: a late reply is told by its place, and the dial was not in vain;
 - at most 16 requests are unanswered on a link; further ones wait here, and so do those for a peer that is being dialled;
 - every request has the same 5 seconds, so a dict in order of asking is in order of deadlines too: one timer sweeps it;
 - requests lost with a link that closed in order were perhaps never read: they are asked once more, within the same 5 s.
@@ -41,7 +42,7 @@ Done = Callable[[Contact, Outcome], None]
 class Asked:
     """One request on its way. `link` is known once it was sent; `done` is called once, with the reply or the error."""
 
-    __slots__ = ("again", "bytes_out", "cause", "contact", "datum", "deadline", "done", "link", "request", "sending", "since")
+    __slots__ = ("again", "bytes_out", "cause", "contact", "datum", "deadline", "done", "link", "request", "sending", "sent", "since")
 
     def __init__(self, contact: Contact, request: Request, datum: Any, done: Done, now: float, cause: str) -> None:
         self.contact = contact
@@ -53,6 +54,7 @@ class Asked:
         self.cause = cause
         self.link: Any = None
         self.bytes_out = 0
+        self.sent = now
         self.sending: asyncio.Task[None] | Sending | None = None  # while it waits for a dial
         self.again = False  # whether it was asked once more already
 
@@ -93,6 +95,7 @@ class Requests:
         self._dialling: dict[Any, Contact] = {}
         self._links: dict[int, Any] = {}
         self._open: dict[Asked, None] = {}
+        self._overdue: list[Asked] = []  # whose time is over, and not yet their link's
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self.count = 0
@@ -190,6 +193,7 @@ class Requests:
 
     def _enqueue(self, asked: Asked, link: Any) -> None:
         asked.link = link
+        asked.sent = self.clock()
         if link is None:
             self.linkless = True
         else:
@@ -276,7 +280,7 @@ class Requests:
         asked.done(asked.contact, outcome)
 
     def _sweep(self) -> None:
-        """Ends what is older than 5 s, and comes back when the oldest of the others will be."""
+        """Ends what is older than 5 s, and links that owe a reply for as long, and comes back when the next will be."""
         now = self.clock()
         late = []
         for asked in self._open:
@@ -286,13 +290,18 @@ class Requests:
         for asked in late:
             self._settle(asked, self._why_late(asked))
             if asked.link is not None:
-                asked.link.close("timeout")
+                self._overdue.append(asked)
             elif asked.sending is not None and not asked.sending.done():
                 asked.sending.cancel()  # or it would be written later, and its reply taken for another's
             elif (queue := self._unanswered.get(asked.lane)) and asked in queue:
                 queue.remove(asked)
-        oldest = next(iter(self._open), None)
-        self._sweeper = None if oldest is None else self._loop.call_later(max(oldest.deadline - now, 0.0), self._sweep)
+        self._overdue = [asked for asked in self._overdue if asked in self._unanswered.get(asked.link, ())]
+        for asked in list(self._overdue):
+            if asked.sent + spec.REQUEST_TIMEOUT <= now + 1e-9:
+                asked.link.close("timeout")
+        dues = [asked.sent + spec.REQUEST_TIMEOUT for asked in self._overdue if not asked.link.closed]
+        dues += [asked.deadline for asked in [next(iter(self._open), None)] if asked is not None]
+        self._sweeper = self._loop.call_later(max(min(dues) - now, 0.0), self._sweep) if dues else None
 
     def _why_late(self, asked: Asked) -> P2PError:
         """Nobody answered; or nobody was reached, where the request's time was over a moment before its dial's."""
@@ -313,6 +322,7 @@ class Requests:
             self._settle(asked, PeerUnreachable("the peer was closed", "closed"))
         self._unanswered.clear()
         self._waiting.clear()
+        self._overdue.clear()
         self._settled = _nobody_hears  # lets go of the peer, which is gone then without a search for cycles
 
 

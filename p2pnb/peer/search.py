@@ -131,9 +131,14 @@ class Search(_Driver):
         self._request = request
         self._datum = self._written(request)
         self._judge = judge
-        self._outstanding = 0
+        self._outstanding = self._missed = 0
         self._stagger = stagger
         self._next_at = 0.0  # the next request waits until then
+
+    @property
+    def troubled(self) -> bool:
+        """Whether a third or more of those who were asked gave no good answer: then many may be there who did not come to speak."""
+        return 3 * self._missed >= self.lookup.rpcs
 
     def _pump(self) -> None:
         lookup, now = self.lookup, self._clock()
@@ -173,11 +178,13 @@ class Search(_Driver):
         if isinstance(outcome, Nearest):
             lookup.replied(whom, outcome.contacts, now)
         elif isinstance(outcome, P2PError):
+            self._missed += 1
             lookup.failed(whom, now, dialled=isinstance(outcome, PeerUnreachable) and outcome.reason in DIAL_FAILURES)
         elif self._judge is not None and self._judge(whom, outcome):
             self.result = outcome
             lookup.found(whom, now)
         else:
+            self._missed += 1
             lookup.failed(whom, now, dialled=False)
         if course is not None and course.leading == before:
             self._stagger = 0.0

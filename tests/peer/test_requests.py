@@ -169,6 +169,53 @@ def test_whoever_was_never_reached_is_unreachable_even_if_his_dial_ends_a_moment
     simulate(test)
 
 
+@pytest.mark.parametrize("replies_at", [6.0, 8.9, None])
+def test_a_dial_that_took_long_is_not_in_vain(replies_at: float | None) -> None:
+    """The request ends after its 5 s, but its link has 5 s from when it was sent: the late reply is told by its place."""
+
+    async def test() -> None:
+        loop, wire = asyncio.get_running_loop(), Wire(11)
+        dialling = Sending(b"", True, 11)
+        sent: list[Any] = []
+        ended: list[tuple[float, Any]] = []
+
+        def send(ip: str, port: int, payload: Any, *, uid: int | None = None, link: Any = None) -> Any:
+            sent.append(payload)
+            return dialling if len(sent) == 1 else wire
+
+        def ask(request: Any) -> None:
+            requests.ask(A, request, lambda _, outcome: ended.append((loop.time() - began, outcome)))
+
+        requests, began = Requests(send, loop, loop.time, lambda *_: None, lambda _: None, own=1), loop.time()
+        ask(Peers(1))
+        await asyncio.sleep(4.0)
+        dialling.outcome = wire  # type: ignore[assignment]
+        heard, dialling._heard = dialling._heard, None
+        assert heard is not None
+        heard(wire)
+        await asyncio.sleep(1.5)
+        assert [(round(when, 3), type(outcome)) for when, outcome in ended] == [(5.0, RequestTimeout)]
+        assert not wire.closed
+        ask(Peers(2))
+        assert len(sent) == 2, "on the link that was so dear"
+        if replies_at is None:
+            await asyncio.sleep(began + 8.99 - loop.time())
+            assert not wire.closed
+            await asyncio.sleep(0.02)
+            assert wire.why == "timeout"
+        else:
+            await asyncio.sleep(began + replies_at - loop.time())
+            requests.received(wire.received((Symbol("peer"), ["127.0.0.1", 1, 1])))
+            assert len(ended) == 1, "nobody waits for that one any more"
+            requests.received(wire.received((Symbol("peer"), ["127.0.0.1", 2, 2])))
+            assert (round(ended[1][0], 6), ended[1][1]) == (replies_at, Nearest((contact("127.0.0.1", 2, 2),)))
+            await asyncio.sleep(10.0)
+            assert not wire.closed
+        requests.close()
+
+    simulate(test)
+
+
 def test_sixteen_unanswered_and_no_more() -> None:
     desk = Desk()
     for i in range(40):

@@ -179,6 +179,20 @@ def test_that_a_record_is_nowhere_is_said_only_when_the_slow_have_spoken(late: A
     simulate(test)
 
 
+def test_whoever_fails_after_the_end_counts_as_trouble_too() -> None:
+    """A lookup goes on without the slow and ends; only then it shows that they do not answer: what was looked for may be theirs."""
+
+    async def test() -> None:
+        for silent, troubled in ((0, False), (1, False), (2, True), (6, True)):
+            oracle = Oracle(lambda whom, _, silent=silent: SILENT if (whom.uid or 0) <= silent else (0.01, Nearest(())))
+            search = Search(oracle, lookup(want=3), Ref(0), holds)
+            await search.run()
+            assert search.result is None
+            assert search.troubled is troubled, f"{silent} of {search.lookup.rpcs}"
+
+    simulate(test)
+
+
 @pytest.mark.parametrize("named", [50, 1, None])
 def test_a_hint_without_a_uid_is_introduced_first(named: int | None) -> None:
     """It says iam, and is asked if the one who answers was not asked yet; who does not answer is passed over."""
