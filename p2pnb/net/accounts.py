@@ -4,13 +4,15 @@ What is counted, and what happens (numbers in `spec`):
 
 - requests received and not yet answered: more than 16 when one is read: reset;
 - a message that is no request while we have asked nothing: reset;
-- bytes received and not yet taken by the peer: more than 2 MB, and the replies that we asked for: reset. Reading is never paused;
+- bytes received and not yet taken by the peer: more than 2 MB, and the replies that we asked for: reset. Reading may have to wait,
+  and never stops: two ends that both send much cannot block each other;
 - bytes written and not yet taken by the other end: more than 2 MB: reset; a byte that waited for 4.5 to 9 s: reset;
 - requests sent and not yet answered: while 16, or 2 MB of them, are out, there is no room for another. So an honest peer never
   runs into its neighbour's limits;
 - requests received while replies are still leaving are parked: whoever asks for much and reads slowly waits for himself;
-- messages are dealt with as they come: 64 of a link, and 200 a second more. Beyond that they take turns with those of other such links,
-  one in each pass of the loop. So however many links ask without end, whoever asks now and then waits for one of them.
+- messages are dealt with as they come: 64 of a link, and 200 a second more, where 4 KB that come or that are the reply to them count as
+  another one. Beyond that they take turns (`turns`), and so does the reading of what comes in larger pieces. So however many links ask
+  without end, and for however much, whoever asks now and then goes first.
 
 This file counts; `link` acts.
 """
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Hashable
 
 from p2pnb import spec
 from p2pnb.net.carrier import BIG, Transport
@@ -26,6 +29,7 @@ from p2pnb.net.contract import Received
 from p2pnb.net.sending import Sending
 
 BURST, SHARE = 64.0, 200.0  # messages of a link that are dealt with as they come: at once, and a second
+PER_MESSAGE = 4_096  # bytes that count as another one: they take about as long
 CROWDED = spec.MAX_QUEUED - spec.MAX_MESSAGE - BIG  # bytes leaving from which on there is no place for another full reply
 
 
@@ -36,6 +40,7 @@ class Accounts(asyncio.Protocol):
         "_asked",
         "_credit",
         "_credit_at",
+        "_in_turns",
         "_mark",
         "_mark_at",
         "_outbox",
@@ -59,6 +64,7 @@ class Accounts(asyncio.Protocol):
         self.requests_in = self.requests_out = self.bytes_in = self.bytes_out = 0  # ever, for the records
         self._unanswered = 0  # requests received
         self._credit, self._credit_at = BURST, 0.0  # messages that go first, and since when that is so
+        self._in_turns = False  # whether what comes is read in turn
         self._asked: tuple[int, ...] = ()  # sizes of requests sent, until their replies come
         self._written = 0  # bytes given to the transport, ever
         self._mark = -1  # while bytes wait to be taken: how many must be gone at the next check; else -1
@@ -114,8 +120,10 @@ class Accounts(asyncio.Protocol):
         if request:
             self.requests_out += 1
             self._asked += (size,)
-        elif self._unanswered:
-            self._unanswered -= 1
+        else:
+            self._unanswered -= self._unanswered > 0
+            if size > PER_MESSAGE:
+                self._count_large(size)
 
     def _overflows(self, size: int) -> bool:
         """Whether another message of `size` bytes is more than may wait to leave."""
@@ -133,6 +141,18 @@ class Accounts(asyncio.Protocol):
         self._credit_at = now
         self._credit = min(credit, BURST) - 1.0 if credit >= 1.0 else credit
         return credit >= 1.0
+
+    def _count_read_bytes(self, size: int, now: float, who: Hashable) -> None:
+        """Much came at once: what comes next is read in the turns of `who`, until this was paid for."""
+        self._count_large(size)
+        in_turns = not self._goes_first(now)
+        if in_turns is not self._in_turns and self._transport is not None:
+            self._in_turns = in_turns
+            self._transport.take_turns(who if in_turns else None)
+
+    def _count_large(self, size: int) -> None:
+        """Counts bytes that came, or that were asked for: as further messages, which may have to be waited for."""
+        self._credit = max(self._credit - size / PER_MESSAGE, -BURST)
 
     def _count_read(self, request: bool) -> str:
         """Counts a message that was read; the word for what is wrong with it, if anything is."""

@@ -8,8 +8,7 @@ Four things are shared by all links of a process, because a thousand nodes with 
 
 - `Sweep`: one timer. Whoever wants to be looked at later enters itself for a time, is looked at in the quarter of a
   second before it, and decides for itself what is due (a handshake that hangs, a reader that stopped, a link to retire).
-- `Turns`: large messages are read and written one at a time, with the event loop running in between, so that five
-  megabytes that arrive at once hold nobody else up for longer than one of them takes.
+- `Turns`: what strangers ask and what is large is done in turn, and behind what others ask; see `turns`.
 - `Flights`: small messages for one link that one event brings forth leave together.
 - `Places`: which links may stay, where the carrier can only hold so many.
 
@@ -19,18 +18,17 @@ Time is the loop's: a loop whose clock jumps drives all of this unchanged.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
 from p2pnb.net.flights import Flights
 from p2pnb.net.places import Places
+from p2pnb.net.turns import Turns
 
 Address = tuple[str, int]
 
 TICK = 0.25  # seconds: how exact the shared timer is
 BIG = 65_536  # bytes: larger messages take turns
-AT_ONCE = 4  # small pieces of work in a pass that need take no turn while nobody waits for one
 
 
 class Transport(Protocol):
@@ -45,6 +43,9 @@ class Transport(Protocol):
 
     def abort(self) -> None:
         """Resets the connection."""
+
+    def take_turns(self, who: Hashable) -> None:
+        """From now on what arrives is read in the turns of the account `who` (None: as it comes). Reading waits, and never stops."""
 
     def freeze(self) -> None:
         """From now on nothing is read or written, and the other end is told nothing."""
@@ -118,42 +119,6 @@ class Sweep:
             self._timer, self._late = None, False
             if self._ticks:
                 self._arm(min(self._ticks))
-
-
-class Turns:
-    """Work that takes milliseconds, done in order: one piece, then a look at the sockets, then the next."""
-
-    __slots__ = ("_claimed", "_loop", "_queue")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._claimed = 0
-        self._queue: deque[Callable[[], None]] = deque()
-
-    def add(self, work: Callable[[], None]) -> None:
-        if not self._queue:
-            self._loop.call_soon(self._run)
-        self._queue.append(work)
-
-    def claim(self) -> bool:
-        """Whether a small piece of work may be done in this pass, without a turn."""
-        if self._queue or self._claimed >= AT_ONCE:
-            return False
-        if not self._claimed:
-            self._loop.call_soon(self._release)
-        self._claimed += 1
-        return True
-
-    def _release(self) -> None:
-        self._claimed = 0
-
-    def _run(self) -> None:
-        try:
-            self._queue[0]()
-        finally:
-            self._queue.popleft()
-            if self._queue:
-                self._loop.call_soon(self._run)
 
 
 class Carrier:

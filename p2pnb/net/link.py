@@ -18,12 +18,14 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 from p2pnb import spec
+from p2pnb.address import account_of
 from p2pnb.errors import PeerUnreachable, ProtocolError
 from p2pnb.net import reasons
-from p2pnb.net.accounts import Accounts
+from p2pnb.net.accounts import PER_MESSAGE, Accounts
 from p2pnb.net.carrier import BIG, TICK
 from p2pnb.net.contract import Received
 from p2pnb.wire.channel import Channel
@@ -45,20 +47,18 @@ class Link(Accounts):
     """One connection; see `contract.Link` for what a peer sees of it."""
 
     __slots__ = (
-        "_backlog", "_begun", "_channel", "_due", "_endpoint", "_finished", "_last_words", "_since", "_state",
-        "clean", "dial", "frozen", "ip", "listens", "outbound", "port", "reason", "uid",
+        "_backlog", "_begun", "_channel", "_due", "_endpoint", "_finished", "_last_words", "_since", "_state", "clean", "dial",
+        "frozen", "ip", "listens", "outbound", "port", "reason", "uid",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, channel: Channel, ip: str, port: int, dial: Dial | None = None) -> None:
         super().__init__()
-        self._endpoint = endpoint
-        self._channel = channel
+        self._endpoint, self._channel = endpoint, channel
         self._state = OPENING
         self._since = endpoint.now()  # when its present state began
         self.ip, self.port = ip, port
         self.uid: int | None = None
-        self.outbound = dial is not None
-        self.listens = self.outbound
+        self.outbound = self.listens = dial is not None
         self.dial = dial
         self.clean = self.frozen = False
         self.reason = ""  # why it closed, for the log and for the counters
@@ -77,6 +77,11 @@ class Link(Accounts):
     @property
     def closed(self) -> bool:
         return self._state == CLOSED
+
+    @property
+    def _account(self) -> Hashable:
+        """In whose name it takes turns: its network group's or address's, or (loopback) its own."""
+        return account_of(self.ip) or self
 
     @property
     def usable(self) -> bool:
@@ -126,7 +131,7 @@ class Link(Accounts):
             if self._outbox is None:
                 self._outbox = deque()
             self._outbox.append(text)
-            self._endpoint.carrier.turns.add(self._send_big)
+            self._endpoint.carrier.turns.add(self._send_big, self._account)
         elif self._endpoint.carrier.flights.open:
             self._endpoint.carrier.flights.board(self, text)
         else:
@@ -181,6 +186,8 @@ class Link(Accounts):
                     self._take(text)
             if self._channel.held:
                 self._unfinished()
+            if self._state != OPENING and (len(data) > PER_MESSAGE or self._in_turns):
+                self._count_read_bytes(len(data), self._endpoint.now(), self._account)
         except ProtocolError as error:
             self._violated(error)
 
@@ -243,6 +250,8 @@ class Link(Accounts):
             return
         self._state = OPEN
         self._since = self._endpoint.now()
+        assert self._transport is not None
+        self._transport.take_turns(None)
         if self._mark >= 0:
             self.look_at(self._mark_at + self._endpoint.stall_timeout)
         self._last_words = answer  # of the handshake: they leave with the first message, if there is one now
@@ -266,7 +275,7 @@ class Link(Accounts):
             return
         self._backlog = self._backlog or deque()
         self._backlog.append(text)
-        turns.add(self._read_in_turn)
+        turns.add(self._read_in_turn, self._account)
         if len(self._backlog) > spec.MAX_UNANSWERED + len(self._asked):
             self.fail("unanswered requests")
 

@@ -21,7 +21,7 @@ import asyncio
 import errno
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from p2pnb.net.carrier import Address, Carrier, Listener
@@ -183,6 +183,9 @@ class MemoryTransport:
     def refuse(self, error: OSError) -> None:
         """The connection cannot be had."""
         self._drop(error)
+
+    def take_turns(self, who: Hashable) -> None:
+        """What arrives here is memory already, and comes in chunks: each is heard in its order."""
 
     def freeze(self) -> None:
         self._frozen = True

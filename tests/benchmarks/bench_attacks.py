@@ -50,11 +50,15 @@ def test_any_megabyte_is_read_within_100_ms(benchmark: Any) -> None:
 # --- floods -----------------------------------------------------------------------------------------------------------
 
 GETS, ROUNDS = 400, 5
-FLOODS = {"garbage": 100, "bad": 100, "strangers": 100, "requests": 0}  # connections a second; 0: all that another process can do
+# connections a second; 0: all that another process can do
+FLOODS = {"garbage": 100, "bad": 100, "strangers": 100, "requests": 0, "large": 0, "handshakes": 0}
 
 
 async def gets(peers: list[Peer], values: dict[Key, bytes], rng: random.Random) -> list[float]:
-    """Seconds that each of some gets took, of the loop's own: what the machine gave to others meanwhile is left out."""
+    """Seconds that each of some gets took, of the loop's own: what the machine gave to others meanwhile is left out.
+
+    The attacker is a process of its own and takes a core; what it costs the attacked is theirs, and counts.
+    """
     seconds = []
     for _ in range(GETS):
         peer, key = rng.choice(peers), rng.choice(list(values))
@@ -93,7 +97,7 @@ def test_honest_gets_hardly_notice_a_flood(benchmark: Any, kind: str) -> None:
     ratio = figures["p99 flooded, ms"] / figures["p99 quiet, ms"]
     benchmark.extra_info.update({name: round(figure, 2) for name, figure in figures.items()} | {"ratio": round(ratio, 2)})
     assert figures["a second"] > 20, "there was a flood"
-    assert ratio < (2 if FLOODS[kind] else 3)
+    assert ratio < 2
 
 
 def test_connects_among_500_slow_handshakes(benchmark: Any) -> None:

@@ -1,13 +1,16 @@
 """An attacker in a process of its own: `python flooder.py KIND SECONDS PACE PORT` floods the node at that port of 127.0.0.1.
 
 KIND: "garbage" (no handshake), "bad" (a handshake, then a message that is none), "strangers" (handshakes only), "requests" (16 links
-that keep 16 requests in their pipelines). PACE: connections a second; 0: as fast as it goes. Prints how many there were.
+that keep 16 requests in their pipelines), "large" (16 links that keep a megabyte of half-megabyte messages in theirs), "handshakes"
+(one and the same first message on ever new connections, which costs who sends it nothing and who answers it three X25519). PACE:
+connections a second; 0: as fast as it goes. It comes from four addresses, 127.0.0.2 to 127.0.0.5. Prints how many there were.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import sys
 import time
 
@@ -17,15 +20,21 @@ from p2pnb.wire.noise import StaticKey
 from p2pnb.wire.sexp import Symbol, dumps
 
 BAD = [b"(" * 500_000, b"#(ref -1)", b"#u8(256)", b'"\xff"', b"#(peer)", b"1" * 1_000]
-WORKERS = 16
+LARGE = dumps((Symbol("set"), random.Random(1).randbytes(125_000)))
+WORKERS, AT_ONCE = 16, 32
 count = 0
+
+
+def source() -> tuple[str, int]:
+    """One of the addresses that it comes from, where loopback has more than one."""
+    return (f"127.0.0.{random.randint(2, 5)}" if sys.platform == "linux" else "127.0.0.1"), 0
 
 
 async def connect(kind: str, port: int) -> None:
     global count  # noqa: PLW0603
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=source())
     try:
-        count += kind != "requests"
+        count += kind not in {"requests", "large"}
         if kind == "garbage":
             writer.write(b"GET / HTTP/1.1\r\n\r\n")
             await reader.read(10)
@@ -47,14 +56,46 @@ async def connect(kind: str, port: int) -> None:
                     return
                 answered += len(channel.receive(data)[1])
             count += 16
+        while kind == "large":
+            for _ in range(2):
+                writer.write(channel.seal(LARGE))
+            answered = 0
+            while answered < 2:
+                data = await reader.read(65_536)
+                if not data:
+                    return
+                answered += len(channel.receive(data)[1])
+            count += 2
     except (OSError, ProtocolError):
         return
     finally:
         writer.close()
 
 
+def greet(end: float, port: int) -> None:
+    """First messages, so many at once; reads the answer to each and leaves."""
+    global count  # noqa: PLW0603
+    first = NoiseChannel(True, StaticKey.generate(), 0, "").start()
+    while time.monotonic() < end:
+        sockets = []
+        try:
+            for _ in range(AT_ONCE):
+                sockets.append(sock := socket.create_connection(("127.0.0.1", port), timeout=6.0, source_address=source()))
+                sock.sendall(first)
+            for sock in sockets:
+                count += bool(sock.recv(512))
+        except OSError:
+            continue
+        finally:
+            for sock in sockets:
+                sock.close()
+
+
 async def flood(kind: str, seconds: float, pace: float, port: int) -> None:
     end = time.monotonic() + seconds
+    if kind == "handshakes":
+        greet(end, port)
+        return
 
     async def work() -> None:
         while (left := end - time.monotonic()) > 0:

@@ -1,4 +1,4 @@
-"""The shared timer and the turns, and the contract that others may rely on."""
+"""The shared timer, and the contract that others may rely on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from p2pnb.net.carrier import TICK, Carrier, Sweep, Turns
+from p2pnb.net.carrier import TICK, Carrier, Sweep
 
 
 class Watched:
@@ -79,28 +79,6 @@ def test_whoever_was_held_up_with_everybody_else_is_given_another_moment(jump: A
         sweep.at(loop.time() + 1, last := Watched())
         await asyncio.sleep(1)
         assert len(last.seen) == 1
-
-    jump(test())
-
-
-def test_turns_are_taken_one_at_a_time(jump: Any) -> None:
-    async def test() -> None:
-        loop = asyncio.get_running_loop()
-        seen: list[Any] = []
-        unhandled: list[Any] = []
-        loop.set_exception_handler(lambda _, context: unhandled.append(context["exception"]))
-        turns = Turns(loop)
-        for number in range(3):
-            turns.add(lambda number=number: seen.append(number))
-        turns.add(lambda: 1 // 0)
-        turns.add(lambda: turns.add(lambda: seen.append("last")))
-        for _ in range(8):
-            seen.append("between")
-            await asyncio.sleep(0)
-        order = [each for each in seen if each != "between"]
-        assert order == [0, 1, 2, "last"], "one that fails does not stop the others"
-        assert seen.index(1) - seen.index(0) == seen.index(2) - seen.index(1) == 2
-        assert isinstance(unhandled[0], ZeroDivisionError)
 
     jump(test())
 
