@@ -24,19 +24,19 @@ def map_of(cluster: Cluster, key: Key | None, pace: float) -> Map:
 
 def _reads(cluster: Cluster) -> Reads:
     network, cross = cluster._network, cluster._on_thread
-    seen = network.log.last
+    seen = network.log.count
 
     def events() -> list[dict[str, Any]]:
         nonlocal seen
         new = network.log.since(seen)
-        seen = network.log.last
+        seen = network.log.count
         return new
 
     def time() -> float | None:
         return cluster.now if cluster._kind == "virtual" else None
 
     def changed() -> Hashable:
-        return network.log.last, len(network.members), len(network.living), len(network.cut_off), len(network.injection.on), time()
+        return network.log.count, len(network.members), len(network.living), len(network.cut_off), len(network.injection.on), time()
 
     return Reads(
         rows=lambda: cross(cluster._rows),

@@ -135,7 +135,7 @@ class Sights(Tables):
         def read() -> Any:
             return watch.rows(), {member.position: member.uid.int for member in self._network.members}
 
-        return Messages(read, lambda: (log.last, len(watch.causes)), most, None if self._closed else self._stage)
+        return Messages(read, lambda: (log.count, len(watch.causes)), most, None if self._closed else self._stage)
 
     def _near(self, key: Key) -> list[Member]:
         """The living nodes nearest to `key`, nearest first."""

@@ -7,12 +7,12 @@ A node logs a request when it is over, with the call that caused it, so one log 
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from p2pnb.brief import brief
+from p2pnb.cluster.events import Events
 from p2pnb.peer.report import Event, Report
 from p2pnb.views import cards, frames, pictures
 from p2pnb.views.frames import Frame
@@ -35,7 +35,7 @@ class EventLog:
     """
 
     def __init__(self, position_of: Callable[[int | None], int | None], hashed: bool = False) -> None:
-        self.events: deque[Event] = deque(maxlen=KEPT)
+        self.events = Events(KEPT)
         self.words: set[str] = set()  # causes whose messages are kept in words
         self.began = 0.0
         self._in_words: deque[list[Any]] = deque()
@@ -68,15 +68,14 @@ class EventLog:
         self._hash.update("".join(f"{line}\n" for line in lines).encode())
         return self._hash.hexdigest()
 
-    def since(self, last: Event | None) -> list[dict[str, Any]]:
-        """The requests that were logged after `last`, which was the log's last event once; None: all."""
-        new = list(itertools.takewhile(lambda event: event is not last, reversed(self.events)))
-        return [self._row(event) for event in reversed(new)]
+    def since(self, count: int) -> list[dict[str, Any]]:
+        """The requests that were logged after the first `count`."""
+        return [self._row(event) for event in self.events.newest(self.events.count - count)]
 
     @property
-    def last(self) -> Event | None:
-        """The event that was logged last."""
-        return self.events[-1] if self.events else None
+    def count(self) -> int:
+        """How many were logged, ever."""
+        return self.events.count
 
     def rows(self, causes: Iterable[str] | None = None) -> list[dict[str, Any]]:
         """Plain rows, of these causes or of all; times in seconds since the launch."""
