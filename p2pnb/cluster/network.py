@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 JOIN_TRIES = 3
 JOINING = 8  # nodes that join at the same time; in simulated time, where nobody waits for whom, a 16th of them
-FILLS = 3  # parts in which those of a full join fill their far buckets
+FILLS = 2  # parts in which those of a full join fill their far buckets
 IDLE_LOOKUPS_A_SECOND = 5.0  # far buckets that all nodes together fill in the background
 
 Latency = float | Callable[[random.Random], float]

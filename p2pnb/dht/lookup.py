@@ -199,6 +199,11 @@ class Lookup(Shortlist):
         return list(islice((each.contact for each in self._order if each.state != SLOW), self.want))
 
     @property
+    def promising(self) -> list[Contact]:
+        """Those that may still be asked and were named by somebody who is not in doubt, nearest first."""
+        return [each.contact for each in self._order if each.state == UNTRIED and not each.doubtful]
+
+    @property
     def dials(self) -> int:
         """How many of those asked took a dial."""
         return self._dials.count

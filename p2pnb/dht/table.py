@@ -303,10 +303,10 @@ class RoutingTable:
         bucket = bisect_right(self._live.ends, others)
         return list(range(bucket + (self._live.span(bucket)[0] < others)))
 
-    def has_room(self, bucket: int) -> bool:
-        """Whether `bucket` would take another contact at once."""
+    def room(self, bucket: int) -> int:
+        """How many more contacts `bucket` would take at once."""
         start, end = self._live.span(bucket)
-        return end - start < self.k
+        return self.k - (end - start)
 
     def random_in(self, bucket: int, rng: Random) -> int:
         """A uniformly drawn uid that shares exactly the first `bucket` bits with our own."""

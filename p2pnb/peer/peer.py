@@ -16,6 +16,7 @@ from p2pnb.dht.policy_lookup import PolicyLookup
 from p2pnb.errors import P2PError, PeerUnreachable
 from p2pnb.net.contract import Recv, Send
 from p2pnb.peer.bags import Bags
+from p2pnb.peer.filling import fill
 from p2pnb.peer.namespaces import Namespaces
 from p2pnb.peer.upkeep import Upkeep
 from p2pnb.peer.values import Values
@@ -76,9 +77,8 @@ class Peer(Values, Bags, Namespaces):
         """Fills the routing table from the peers it knows (the draft, `peer-bootstrap`).
 
         First the surroundings, by a lookup of its own uid that ends when the 8 nearest have answered; then, unless
-        `far` is False, one lookup in each bucket farther away than those 8 that still has room (the Kademlia paper, section
-        2.3, has one in each: of the nearer ones the first lookup has seen all there is). Raises `PeerUnreachable` when it
-        knows nobody, or nobody whom it knows answers.
+        `far` is False, each bucket farther away than those 8 that still has room is filled, as `fill` says. Raises
+        `PeerUnreachable` when it knows nobody, or nobody whom it knows answers.
 
         Example: `await peer.bootstrap()`.
         """
@@ -92,16 +92,15 @@ class Peer(Values, Bags, Namespaces):
             await self.fill()
 
     async def fill(self) -> None:
-        """Looks up somebody in each bucket that a lookup of its own uid left with room, the farthest one first.
+        """Meets contacts for each bucket that a lookup of its own uid left with room, the farthest one first.
+
+        Afterwards each of them is full, or holds all that a lookup of a random uid in it has found: what a join by the Kademlia
+        paper (section 2.3) gives, which refreshes all buckets farther away than the nearest neighbour.
 
         Example: `await peer.fill()`.
         """
         for bucket in self.table.far_buckets(spec.JOIN_NEAREST):
-            target = self.table.random_in(bucket, self.rng)
-            if self.table.has_room(bucket):
-                await self.search(target, Peers(target), want=self.k)
-            else:  # full of peers that it has just met: as good as looked up
-                self.table.looked_up(target, self.clock())
+            await fill(self, bucket)
 
     async def recall(self, besides: Collection[int] = ()) -> int:
         """Asks the contacts of an earlier life, kept in the store, whether they are there; how many have answered.

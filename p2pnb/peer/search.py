@@ -50,7 +50,7 @@ class Looker(Asker, Protocol):
     requests: Requests
 
 
-class _Driver(ABC):
+class Driver(ABC):
     """A future, a timer and a guard against being pumped while pumping."""
 
     def __init__(self, asker: Asker) -> None:
@@ -111,7 +111,7 @@ class _Driver(ABC):
             self._pump()
 
 
-class Search(_Driver):
+class Search(Driver):
     """Drives one `Lookup` with `request`, the same for everybody asked.
 
     With a `judge` it looks for a record, and `result` is the reply that held it. A lookup does not wait for those who are
@@ -230,7 +230,7 @@ class PolicySearch(Search):
         self._end()
 
 
-class Replication(_Driver):
+class Replication(Driver):
     """Writes one record to the first `wanted` of `candidates` that take it, going on to the next for each that does not.
 
     A replica that is silent for longer than `patience` is not waited for: the next candidate is asked as well, and
@@ -286,7 +286,7 @@ class Replication(_Driver):
             self._pump()
 
 
-class Survey(_Driver):
+class Survey(Driver):
     """Asks each of `contacts` the same, and ends when all have answered or failed, or `quorum` have and the rest is slow."""
 
     def __init__(

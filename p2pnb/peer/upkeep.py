@@ -1,7 +1,7 @@
 """What a peer does unasked, so that records outlive the peers that hold them (the Kademlia paper, sections 2.3 and 2.5).
 
 - Buckets in which nothing was looked up for an hour are refreshed by a lookup, one at a time. The far buckets that a quick
-  join left empty are filled the same way, `idle` seconds apart, and only while this peer has nothing else to do.
+  join left empty are filled (`filling`) one by one too, `idle` seconds apart, and only while this peer has nothing else to do.
 - Every hour, at a moment of its own, a peer renews what it published itself, and hands on what it holds for others to
   the peers that are nearest now, unless somebody handed it the same within the hour: so one of the replicas does the work.
 - A peer that looks up its own uid is joining, perhaps again and with nothing in its store. If it is among the nearest to a
@@ -23,6 +23,7 @@ from contextvars import Context
 from p2pnb import spec
 from p2pnb.dht.store import Put, key_of_request
 from p2pnb.errors import LocalProtocolError, P2PError
+from p2pnb.peer.filling import fill
 from p2pnb.peer.records import Records
 from p2pnb.peer.report import Report
 from p2pnb.wire.contact import Contact
@@ -116,7 +117,7 @@ class Upkeep:
             for bucket in peer.table.due(now)[:1]:
                 await self._refresh(bucket)
         elif not len(peer.requests):
-            await self._refresh(self._to_fill.pop())
+            await fill(peer, self._to_fill.pop())
         if now >= self._republish_at:
             self._republish_at = now + spec.REPUBLISH * peer.rng.uniform(0.9, 1.1)
             await self.republish()

@@ -13,6 +13,6 @@ def test_far_buckets_are_farther_than_so_many_of_the_nearest() -> None:
     for bucket in (0, 0, 1, 3, 3, 4):
         table.seen(contact("127.0.0.1", 1 + len(table), (1 << (255 - bucket)) + len(table)), 0.0, dialled=True)
     assert [table.far_buckets(near) for near in range(1, 8)] == [[0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2], [0], [0], [], []]
-    assert [table.has_room(bucket) for bucket in range(6)] == [True] * 6
+    assert [table.room(bucket) for bucket in range(6)] == [1, 2, 3, 1, 2, 3]
     table.seen(contact("127.0.0.1", 99, (1 << 255) + 99), 0.0, dialled=True)
-    assert not table.has_room(0)
+    assert table.room(0) == 0

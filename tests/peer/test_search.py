@@ -344,7 +344,7 @@ def test_silent_peers_cost_patience_and_no_timeouts(seed: int) -> None:
             began = now()
             with pytest.raises(NotFound):
                 await peers(network)[0].ref(key_of(b"nowhere"))
-            assert now() - began <= 2 * spec.REQUEST_TIMEOUT
+            assert now() - began <= 3 * spec.REQUEST_TIMEOUT  # some are met late, and each has its 5 s
             await _requests_end(network, seed)
 
     simulate(test)

@@ -14,6 +14,8 @@ from p2pnb import Author, key_of, spec
 from p2pnb.dht.namespaces import point_of
 from p2pnb.dht.signature import sign
 from p2pnb.errors import NotFound
+from p2pnb.peer.core import Core
+from p2pnb.peer.filling import fill
 from p2pnb.peer.peer import Peer
 from p2pnb.peer.upkeep import TICK
 from p2pnb.uid import Key
@@ -42,26 +44,25 @@ def test_a_bucket_is_refreshed_when_nothing_was_looked_up_in_it_for_an_hour() ->
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_far_buckets_are_filled_one_at_a_time(seed: int) -> None:
-    """A join leaves them empty; then there is at most one lookup in `idle` / 2 seconds, and in the end all are filled."""
+def test_far_buckets_are_filled_one_at_a_time(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A join leaves them with room; then at most one is filled in `idle` / 2 seconds, and in the end all are."""
 
     async def test() -> None:
         async with town(16, seed, k=2) as network:
-            lookups: list[float] = []
+            filled: list[tuple[int, float]] = []
             peer = peers(network)[-1]
-            buckets = upkeep_of(peer)._to_fill
+            buckets = list(upkeep_of(peer)._to_fill)
             assert buckets, f"seed {seed}"
-            search = peer.search
 
-            def noted(*args: Any, **options: Any) -> Any:
-                lookups.append(now())
-                return search(*args, **options)
+            async def noted(whose: Core, bucket: int) -> None:
+                if whose.own == peer.own:
+                    filled.append((bucket, now()))
+                await fill(whose, bucket)
 
-            peer.search = noted  # type: ignore[method-assign]
-            expected = len(buckets)
-            await asyncio.sleep(upkeep_of(peer).idle * 1.5 * (expected + 1))
-            assert len(lookups) == expected, f"seed {seed}"
-            pauses = [later - earlier for earlier, later in itertools.pairwise(lookups)]
+            monkeypatch.setattr("p2pnb.peer.upkeep.fill", noted)
+            await asyncio.sleep(upkeep_of(peer).idle * 1.5 * (len(buckets) + 1))
+            assert [bucket for bucket, _ in filled] == buckets[::-1], f"seed {seed}"
+            pauses = [later - earlier for (_, earlier), (_, later) in itertools.pairwise(filled)]
             assert all(pause >= upkeep_of(peer).idle / 2 for pause in pauses), f"seed {seed}: {pauses}"
 
     simulate(test)

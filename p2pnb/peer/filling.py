@@ -1,0 +1,121 @@
+"""Filling a bucket of the routing table with few requests: what a join does for each bucket far away from its own uid.
+
+The Kademlia paper (section 2.3) looks up a random identifier in the bucket, and whoever answers enters the table. But what such a bucket
+lacks is any contacts, not the twenty that are nearest to a point. So this lookup
+
+- takes note only of those in the bucket whom the table does not know, and passes over those that it knows;
+- asks for `peers` only while it has heard of fewer of them than there is room for. To the others it says `iam`, the smallest of messages,
+  and all that it takes for both ends to learn of each other;
+- ends as soon as the bucket has no room left. In a part of the space where there are fewer peers than that, it asks nobody for names any
+  more once three in a row have named all whom they know there, and none of them was new.
+
+Where names ran out because those who had been passed over were not asked for any, there is another lookup, for another identifier. Whom to
+believe and how much to dial is decided by the lookup, as ever.
+"""
+
+from __future__ import annotations
+
+from p2pnb import spec
+from p2pnb.dht.lookup import Lookup
+from p2pnb.dht.table import RoutingTable
+from p2pnb.errors import P2PError, PeerUnreachable
+from p2pnb.peer.cause import CAUSE
+from p2pnb.peer.core import Core
+from p2pnb.peer.report import Looked
+from p2pnb.peer.requests import Outcome
+from p2pnb.peer.search import DIAL_FAILURES, Asker, Driver
+from p2pnb.uid import common_prefix_length
+from p2pnb.wire.contact import Contact, contact
+from p2pnb.wire.messages import VERBS, Iam, Nearest, Peers, Welcome
+
+ENOUGH = 3  # replies in a row that name nobody new
+TRIES = 3  # lookups for one bucket
+
+
+async def fill(peer: Core, bucket: int) -> None:
+    """Meets contacts for `bucket` until it is full, or nobody new is heard of."""
+    table = peer.table
+    target = table.random_in(bucket, peer.rng)
+    for _ in range(TRIES):
+        if not table.room(bucket):
+            break
+        began = peer.clock()
+        lookup = Lookup(
+            target, peer.own, table.nearest(target, spec.MAX_CONTACTS), want=peer.k, alpha=peer.alpha, now=began,
+            patience=peer.patience.seconds, is_linked=peer.requests.is_linked, own_address=peer.address,
+        )  # fmt: skip
+        filling = Filling(peer, lookup, table, bucket)
+        await filling.run()
+        counts = (lookup.hops, filling.asked, lookup.dials, lookup.failures)
+        peer.lookups.append(Looked(began, target, VERBS[Peers], *counts, peer.clock() - began, None, CAUSE.get()))
+        if filling.exhausted or filling.asked == lookup.rpcs:
+            break
+        target = table.random_in(bucket, peer.rng)
+    table.looked_up(target, peer.clock())
+
+
+class Filling(Driver):
+    """Drives `lookup`, whose target lies in `bucket` of `table`. `asked`: how many of those that it chose were asked."""
+
+    def __init__(self, asker: Asker, lookup: Lookup, table: RoutingTable, bucket: int) -> None:
+        super().__init__(asker)
+        self.lookup = lookup
+        self.asked = 0
+        self._table = table
+        self._bucket = bucket
+        self._heard: set[int | None] = set()  # who was named, is in the bucket, and was not in the table
+        self._fruitless = 0  # replies in a row that named nobody new, though they named all they had
+        self._names_due = 0.0  # until when it waits for somebody to name others
+        self._waiting: dict[Contact, float] = {}  # who was asked, and until when its answer is waited for
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nobody knows anybody new in the bucket."""
+        return self._fruitless >= ENOUGH
+
+    def _pump(self) -> None:
+        lookup, now = self.lookup, self._clock()
+        room = self._table.room(self._bucket)
+        free = room - sum(until > now for until in self._waiting.values())
+        while free > 0 and now >= self._names_due and (chosen := lookup.next(now)) is not None:
+            names_wanted = not self.exhausted and sum(each.uid in self._heard for each in lookup.promising) < free
+            if chosen.uid in self._table and not names_wanted:
+                lookup.replied(chosen, (), now)
+                continue
+            self.asked += 1
+            free -= 1
+            self._waiting[chosen] = now + lookup.patience
+            if names_wanted and chosen.uid is not None:
+                self._names_due = now + lookup.patience
+                self._ask(chosen, Peers(lookup.target), self._answered, None, self._cause)
+            else:
+                self._ask(chosen, Iam(lookup.own), self._answered, None, self._cause)
+        if lookup.finished or not room:
+            self._end()
+        else:
+            self._wake_at(min((until for until in self._waiting.values() if until > now), default=None))
+
+    def _answered(self, whom: Contact, outcome: Outcome) -> None:
+        del self._waiting[whom]
+        if self._over:
+            return
+        lookup, now = self.lookup, self._clock()
+        if isinstance(outcome, Nearest):
+            self._names_due = 0.0
+            lookup.replied(whom, self._wanted(outcome.contacts), now)
+        elif isinstance(outcome, P2PError):
+            self._names_due = 0.0
+            lookup.failed(whom, now, dialled=isinstance(outcome, PeerUnreachable) and outcome.reason in DIAL_FAILURES)
+        elif isinstance(outcome, Welcome) and (whom.uid is not None or lookup.connected(whom, outcome.uid, now)):
+            lookup.replied(contact(whom.ip, whom.port, outcome.uid), (), now)
+        self._pump()
+
+    def _wanted(self, named: tuple[Contact, ...]) -> list[Contact]:
+        """Those of `named` who may fill the bucket. As long as nobody in it is known, the others may lead there."""
+        table, own, bucket = self._table, self.lookup.own, self._bucket
+        inside = [each for each in named if each.uid is None or common_prefix_length(own, each.uid) == bucket]
+        strangers = [each for each in inside if each.uid not in table]
+        new = {each.uid for each in strangers} - self._heard
+        self._heard |= new
+        self._fruitless = 0 if new or len(inside) == len(named) else self._fruitless + 1
+        return strangers if inside or table.room(bucket) < table.k else list(named)
