@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -81,7 +82,7 @@ class TcpListener:
             return None
         sock = socket.SocketType(self._family, socket.SOCK_STREAM, 0, fd)
         sock.setblocking(False)
-        protocol = self._factory(address[0], address[1])
+        protocol = self._factory(sys.intern(address[0]), address[1])  # the same few addresses come again and again
         stream = Stream(self._carrier, sock, protocol)
         stream.start()
         protocol.connection_made(stream)  # type: ignore[arg-type]

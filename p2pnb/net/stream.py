@@ -34,12 +34,11 @@ AT_ONCE, IN_TURN, UNWATCHED = range(3)  # how it is read; whether it waits for i
 class Stream:
     """A transport over one non-blocking socket, connected or connecting."""
 
-    __slots__ = ("_account", "_carrier", "_fd", "_frozen", "_out", "_protocol", "_reading", "_socket", "_state", "_waiting")
+    __slots__ = ("_account", "_carrier", "_frozen", "_out", "_protocol", "_reading", "_socket", "_state", "_waiting")
 
     def __init__(self, carrier: TcpCarrier, sock: socket.SocketType, protocol: asyncio.Protocol) -> None:
         self._carrier = carrier
         self._socket = sock
-        self._fd = sock.fileno()
         self._protocol = protocol
         self._state = OPEN
         self._frozen = False
@@ -49,7 +48,7 @@ class Stream:
         self._waiting = 0
 
     def start(self) -> None:
-        self._carrier.readiness.watch(self._fd, self)
+        self._carrier.readiness.watch(self._socket.fileno(), self)
 
     def take_turns(self, who: Hashable) -> None:
         self._account = who
@@ -63,16 +62,16 @@ class Stream:
             self._carrier.turns.add(self._read_in_turn, self._account)
         elif self._reading == IN_TURN:  # it waits for longer than a pass: until then nothing of it is looked at
             self._reading = UNWATCHED
-            self._carrier.readiness.forget(self._fd)
+            self._carrier.readiness.forget(self._socket.fileno())
 
     def _read_in_turn(self) -> None:
         before, self._reading = self._reading, AT_ONCE
         if self._state == GONE or self._frozen:
             return
         if before == UNWATCHED:
-            self._carrier.readiness.watch(self._fd, self)
+            self._carrier.readiness.watch(self._socket.fileno(), self)
             if self._out is not None:
-                self._carrier.readiness.writing(self._fd, self, True)
+                self._carrier.readiness.writing(self._socket.fileno(), self, True)
         self.read()
 
     def read(self) -> None:
@@ -114,7 +113,7 @@ class Stream:
             view = view[sent:]
             self._out = deque()
             if self._reading != UNWATCHED:
-                self._carrier.readiness.writing(self._fd, self, True)
+                self._carrier.readiness.writing(self._socket.fileno(), self, True)
         self._out.append(view)
         self._waiting += len(view)
         if len(self._out) == 1:
@@ -148,7 +147,7 @@ class Stream:
         if out or self._state == GONE:
             return
         self._out = None
-        self._carrier.readiness.writing(self._fd, self, False)
+        self._carrier.readiness.writing(self._socket.fileno(), self, False)
         if self._state == FINISHING:
             self._finish()
         else:
@@ -185,7 +184,7 @@ class Stream:
         if self._state == GONE:
             return
         self._frozen = True
-        self._carrier.readiness.forget(self._fd)
+        self._carrier.readiness.forget(self._socket.fileno())
 
     def _drop(self, error: Exception | None) -> None:
         """Closes the socket; the protocol hears of it in the next step, so that nobody is called back inside a `write`."""
@@ -193,7 +192,7 @@ class Stream:
             return
         self._state = GONE
         if not self._frozen:
-            self._carrier.readiness.forget(self._fd)
+            self._carrier.readiness.forget(self._socket.fileno())
         self._out = None
         self._waiting = 0
         self._socket.close()

@@ -35,6 +35,8 @@ from p2pnb.wire.sexp_outline import outline
 
 LARGE = 4_096  # bytes of a value that is not kept for those who watch
 
+_WORDS = {kind: kind.__name__.lower() for kinds in REPLIES_TO.values() for kind in kinds if kind is not Stored}
+
 Outcome = Reply | P2PError
 Done = Callable[[Contact, Outcome], None]
 
@@ -90,7 +92,7 @@ class Requests:
         self._log = log
         self._own = own
         self._words = words
-        self._unanswered: dict[Any, deque[Asked]] = {}
+        self._unanswered: dict[Any, list[Asked]] = {}  # at most 16 each, and most of them one
         self._waiting: dict[Any, deque[Asked]] = {}
         self._dialling: dict[Any, Contact] = {}
         self._links: dict[int, Any] = {}
@@ -202,8 +204,9 @@ class Requests:
                 self._links[link.uid] = link
         queue = self._unanswered.get(asked.lane)
         if queue is None:
-            queue = self._unanswered[asked.lane] = deque()
-        queue.append(asked)
+            self._unanswered[asked.lane] = [asked]
+        else:
+            queue.append(asked)
 
     # --- in -----------------------------------------------------------------------------------------------------------
 
@@ -213,7 +216,7 @@ class Requests:
         queue = self._unanswered.get(lane)
         if not queue:
             raise RemoteProtocolError("a reply that nobody asked for")
-        asked = queue.popleft()
+        asked = queue.pop(0)
         if not queue:
             del self._unanswered[lane]
         try:
@@ -338,6 +341,9 @@ def _in_words(message: Request | Outcome) -> Any:
 
 
 def _outcome_word(outcome: Outcome) -> str:
+    word = _WORDS.get(type(outcome))
+    if word is not None:
+        return word
     if isinstance(outcome, PeerUnreachable):
         return outcome.reason
     if isinstance(outcome, RequestTimeout):
