@@ -114,6 +114,14 @@ class Accounts(asyncio.Protocol):
             self._parked = deque()
         self._parked.append(item)
 
+    def unparked(self) -> Received | None:
+        """The request that was parked first, if its reply has a place now."""
+        if not self._parked or self.crowded:
+            return None
+        item = self._parked.popleft()
+        self._parked = self._parked or None
+        return item
+
     def _count_sent(self, size: int, request: bool) -> None:
         self.last_sent = size
         self.bytes_out += size

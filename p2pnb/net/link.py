@@ -19,6 +19,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Hashable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from p2pnb import spec
@@ -128,8 +129,7 @@ class Link(Accounts):
             self.fail("outgoing queue")
             raise PeerUnreachable(f"{self.ip}:{self.port} does not read what it is sent", "lost")
         if size > BIG or self._outbox:
-            if self._outbox is None:
-                self._outbox = deque()
+            self._outbox = self._outbox or deque()
             self._outbox.append(text)
             self._endpoint.carrier.turns.add(self._send_big, self._account)
         elif self._endpoint.carrier.flights.open:
@@ -153,7 +153,7 @@ class Link(Accounts):
         if not self.frozen:
             self._write(data)
         if not self.crowded:
-            self._unpark()
+            self.unpark()
         self._wake()
 
     def _write(self, data: bytes) -> None:
@@ -231,7 +231,7 @@ class Link(Accounts):
     def resume_writing(self) -> None:
         """All bytes were taken."""
         self._mark = -1
-        self._unpark()
+        self.unpark()
         self._wake()
 
     # --- receiving ----------------------------------------------------------------------------------------------------------
@@ -294,16 +294,15 @@ class Link(Accounts):
 
     def _deliver(self, text: bytes) -> None:
         datum = self._endpoint.read(text)
-        wrong = self._count_read(is_request(datum))
-        if wrong:
+        if wrong := self._count_read(is_request(datum)):
             self.fail(wrong)
             return
         self._endpoint.inbox.put(Received(self.ip, self.port, datum, self.uid, self, len(text) + spec.SIZE_PREFIX))
 
-    def _unpark(self) -> None:
-        parked, self._parked = self._parked, None
-        if parked:
-            self._endpoint.inbox.put_back(parked)
+    def unpark(self) -> None:
+        """Bytes have left: what was parked may be dealt with, in its turn."""
+        if self._parked:
+            self._endpoint.carrier.turns.add(partial(self._endpoint.inbox.unpark, self), self._account)
 
     # --- endings --------------------------------------------------------------------------------------------------------
 

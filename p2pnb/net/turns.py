@@ -5,7 +5,8 @@ as it comes. Everything else takes turns here: handshakes and whatever else stra
 and what is asked beyond a link's share. Three rules:
 
 - *Others first.* As long as anybody has something to do that takes no turn, what does gets `SHARE` of the time, and one piece in a
-  pass of the loop. When nobody has, it gets all of it: an idle node takes handshakes as fast as it can.
+  pass of the loop; a piece that is longer than `LONG`, which others notice who meet it, is followed by a pause that is longer still, so
+  that few do. When nobody else has anything to do, it gets all the time: an idle node takes handshakes as fast as it can.
 - *By time, not by count.* Whoever used least of the time is next (start-time fair queueing: Goyal, Vin and Cheng 1996). So one
   that floods waits behind itself; who comes now and then is at most `LEAD` in front, whatever it saved up before.
 - *By account.* Whose work it is, the caller says: a network group, an address, a link. A piece of one account never overtakes an
@@ -23,6 +24,7 @@ from heapq import heappop, heappush
 
 SHARE = 0.1  # of the time, as long as others have something to do
 PASS = 0.0005  # seconds of it in a pass of the loop, when nobody else has
+LONG = 0.001  # seconds: as many times as a piece is longer, so many times longer is the pause after it
 LEAST = 0.00002  # seconds that a piece counts for, however quick it was
 LEAD = 0.02  # seconds in front of all others that an account begins, after a pause
 MOST_REMEMBERED = 4_096  # accounts without work, of which it is known what they used
@@ -34,12 +36,13 @@ Work = Callable[[], None]
 class Turns:
     """The work of one event loop that takes turns. `busy` is set by whoever does work that takes none."""
 
-    __slots__ = ("_claimed", "_due", "_latest", "_loop", "_next", "_order", "_pending", "_queues", "_used", "busy")
+    __slots__ = ("_claimed", "_due", "_latest", "_let_by", "_loop", "_next", "_order", "_pending", "_queues", "_used", "busy")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.busy = False
         self._loop = loop
         self._pending = getattr(loop, "_ready", ())  # what asyncio's own loops are about to do; of others it is not known
+        self._let_by = False
         self._claimed = 0
         self._due = 0.0  # until when it has had its share
         self._latest = 0.0  # what the account that was served last had used until then
@@ -82,8 +85,9 @@ class Turns:
     def _run(self) -> None:
         """One pass of the loop."""
         began = now = self._loop.time()
-        others = self.busy or bool(self._pending)
-        self.busy = False
+        busy, self.busy = self.busy, False
+        others = busy or (bool(self._pending) and not self._let_by)
+        self._let_by = others and not busy  # somebody was about to do something: a pass later it shows whether that is work
         if others and now < self._due:
             self._loop.call_soon(self._run)
             return
@@ -93,8 +97,9 @@ class Turns:
                 if others or not self._order or self._pending or now - began >= PASS:
                     break
         finally:
-            self._due = now + (now - began) * (1 / SHARE - 1)
-            self.busy = False  # what was written now is nobody else's
+            took = now - began
+            self._due = now + took * (1 / SHARE - 1) * max(1.0, took / LONG)
+            self.busy = self._let_by = False  # what was written now is nobody else's
             if self._order:
                 self._loop.call_soon(self._run)
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from p2pnb.net import listener, turns
-from p2pnb.net.turns import LEAD, LEAST, MOST_REMEMBERED, PASS, SHARE, Turns
+from p2pnb.net.turns import LEAD, LEAST, LONG, MOST_REMEMBERED, PASS, SHARE, Turns
 from p2pnb.wire.channel import NoiseChannel
 from p2pnb.wire.sexp import Symbol
 
@@ -70,14 +70,17 @@ class Town:
             self.loop.turn()
 
 
-@pytest.mark.parametrize("piece", [50 * US, 1_000 * US, 20_000 * US])
+@pytest.mark.parametrize("piece", [50 * US, 1_000 * US, 3_000 * US, 20_000 * US])
 def test_as_long_as_others_work_they_get_most_of_the_time(piece: float) -> None:
+    """And less than one in a hundred things that others do, at 250 us each, meets a piece that is much longer."""
     town = Town()
     town.work("flood", piece, pieces=20_000)
     begun = town.loop.now
-    town.others(1.0, each=100 * US)
-    assert town.spent["flood"] <= SHARE * (town.loop.now - begun) + piece
-    assert town.spent["flood"] >= 0.8 * SHARE, "and no more: its turn always comes"
+    town.others(5.0, each=100 * US)
+    share = 1 / (1 + (1 / SHARE - 1) * max(1.0, piece / LONG))
+    assert town.spent["flood"] <= share * (town.loop.now - begun) + piece
+    assert town.spent["flood"] >= 0.7 * share * 5.0, "and no less: its turn always comes"
+    assert piece <= LONG or len(town.done) / 5.0 * 250 * US < 0.01
     at = len(town.done)
     for _ in range(10):
         town.turns.busy = True
@@ -97,17 +100,24 @@ def test_when_nobody_else_works_it_gets_all_the_time_in_short_passes() -> None:
     assert passes <= 100 * 50 * US / PASS + 2
 
 
-def test_what_is_about_to_be_done_at_once_is_others_work_too() -> None:
+def test_what_others_are_about_to_do_goes_first_for_one_pass() -> None:
+    """It may be such work, and then that shows; a task that is always ready and does nothing holds nobody up."""
     town = Town()
-    town.work("flood", 1_000 * US, pieces=3)
+    town.work("flood", 1_000 * US, pieces=100)
     town.loop.turn()
-    assert len(town.done) == 1
-    for _ in range(5):  # somebody's task, ready in every pass
+    for number in range(1, 11):
         town.loop.call_soon(lambda: None)
         town.loop.turn()
-    assert len(town.done) == 1
-    town.loop.turn()
-    assert len(town.done) == 2
+        assert len(town.done) == 1 + number // 2
+    at = len(town.done)
+    for _ in range(8):
+
+        def works() -> None:
+            town.turns.busy = True
+
+        town.loop.call_soon(works)
+        town.loop.turn()
+    assert len(town.done) == at
 
 
 @pytest.mark.parametrize("seed", range(5))
