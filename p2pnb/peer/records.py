@@ -12,6 +12,7 @@ from typing import Any
 
 from p2pnb import spec
 from p2pnb.dht.deferred import Deferred
+from p2pnb.dht.lookup import Lookup
 from p2pnb.errors import PeerUnreachable, StoreFull
 from p2pnb.peer.core import Core
 from p2pnb.peer.report import Report
@@ -19,6 +20,8 @@ from p2pnb.peer.search import Replication, Survey
 from p2pnb.uid import as_key, short
 from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import BagAdd, NamespaceSet, Peers, Reply, Request, Set, Stored
+
+MORE_TRIES = 2  # of a reading that found nothing, or a writing that reached too few, where many did not answer
 
 
 class Records(Core):
@@ -31,9 +34,9 @@ class Records(Core):
         `PeerUnreachable` when none could be reached.
         """
         began = self.clock()
-        found = (await self.search(key, Peers(key), want=self.replication, thrifty=True)).lookup
+        search = await self.search(key, Peers(key), want=self.replication, thrifty=True)
         request = _older(request, self.clock() - began)
-        candidates = found.answered(spec.ACCEPTORS)
+        candidates = search.lookup.answered(spec.ACCEPTORS)
         report.wanted = wanted = self.replication
         nearer = sum(1 for each in candidates if each.uid is not None and each.uid ^ key < self.own ^ key)
         if self.listens and nearer < self.replication:
@@ -46,11 +49,26 @@ class Records(Core):
                 wanted -= not isinstance(request, Set)
         writing = Replication(self, candidates, request, report, wanted, self.patience.seconds)
         await writing.run()
+        if writing.missing and isinstance(search.lookup, Lookup) and search.troubled:
+            await self._write_again(key, request, report, writing)
         if not report.stored:
             if report.refused:
                 raise StoreFull(f"none of the {report.refused} nearest peers took it: they are full, or it is over their quota")
             raise PeerUnreachable("no peer could be reached that would store it", "unreachable")
         return writing.acknowledged
+
+    async def _write_again(self, key: int, request: Request, report: Report, writing: Replication) -> None:
+        """Looks again for those who did not come to speak, and writes to them what is missing, until nothing is."""
+        for _ in range(MORE_TRIES):
+            began = self.clock()
+            found = (await self.search(key, Peers(key), want=spec.ACCEPTORS)).lookup
+            others = [each for each in found.answered(spec.ACCEPTORS) if each not in writing.acknowledged]
+            request = _older(request, self.clock() - began)
+            again = Replication(self, others, request, report, writing.missing, self.patience.seconds)
+            await again.run()
+            writing.acknowledged += again.acknowledged
+            if not writing.missing:
+                return
 
     async def survey(self, key: int, request: Request) -> list[tuple[Contact | None, Reply]]:
         """Who of the 5 peers nearest to `key` answers what to `request` (None: this one); a quorum of 3 does where the others are slow."""

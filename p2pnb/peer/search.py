@@ -138,7 +138,7 @@ class Search(Driver):
     @property
     def troubled(self) -> bool:
         """Whether a third or more of those who were asked gave no good answer: then many may be there who did not come to speak."""
-        return 3 * self._missed >= self.lookup.rpcs
+        return 3 * (self._missed + self._outstanding) >= self.lookup.rpcs > 0
 
     def _pump(self) -> None:
         lookup, now = self.lookup, self._clock()
@@ -256,6 +256,11 @@ class Replication(Driver):
         self._wanted = wanted
         self._patience = patience
         self._asked: dict[Contact, float] = {}
+
+    @property
+    def missing(self) -> int:
+        """How many replicas have not taken it that should have."""
+        return max(self._wanted - len(self.acknowledged), 0)
 
     def _pump(self) -> None:
         now = self._clock()

@@ -10,12 +10,10 @@ from p2pnb.dht.expiry import handed_on
 from p2pnb.dht.lookup import Lookup
 from p2pnb.errors import NotFound, ValueTooLarge
 from p2pnb.peer.cause import UPKEEP
-from p2pnb.peer.records import Records
+from p2pnb.peer.records import MORE_TRIES, Records
 from p2pnb.uid import Key, as_key, key_of
 from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import Ref, Reply, Set, Value
-
-MORE_TRIES = 2  # of a reading that found nothing where many did not answer
 
 
 class Values(Records):
