@@ -220,6 +220,7 @@ class Last:
             "stored": report.stored,
             "refused": report.refused or None,
             "failed": report.failed or None,
+            "spare": report.spare or None,
             "wanted": report.wanted,
             "reason": report.reason,
             "requests": len(rows),

@@ -48,6 +48,9 @@ class Lookup(Shortlist):
     looked for; `scout`: the very first to be asked is the nearest seed that takes no dial, for its reply says better whom to dial than a
     table with gaps. `own_address` is never dialled.
 
+    `surveyed`: one of the nearest has answered, so far as it knows itself, and a peer knows its neighbours: those who lead now are likely
+    to be the nearest. It decides nothing here.
+
     `rpcs` counts those asked, `dials` those that took a dial, `failures` those without a good answer; `events` has every transition.
     """
 
@@ -72,6 +75,7 @@ class Lookup(Shortlist):
         self.alpha = alpha
         self.patience = patience
         self.finished = False
+        self.surveyed = False
         self.rpcs = 0
         self._dials = Dials()
         self.failures = 0
@@ -128,7 +132,9 @@ class Lookup(Shortlist):
             return
         candidate = self._asked(contact)
         if self._answer(candidate, "replied", now):
-            self._name_nearest(list(islice(hints, spec.MAX_CONTACTS)), Referrer(candidate.contact.uid), candidate, now)
+            named = list(islice(hints, spec.MAX_CONTACTS))
+            self.surveyed = self.surveyed or self._is_near(candidate, named)
+            self._name_nearest(named, Referrer(candidate.contact.uid), candidate, now)
             self._settle(now)
 
     def found(self, contact: Contact, now: float) -> None:
@@ -213,6 +219,11 @@ class Lookup(Shortlist):
         """How many steps led to what was found, or else to the nearest that answered: 1 for a seed; 0 if nobody answered."""
         first = self._found or next((each for each in self._order if each.state == ANSWERED), None)
         return 0 if first is None else first.hop
+
+    def _is_near(self, candidate: Candidate, named: list[Contact]) -> bool:
+        """Whether `candidate` is one of the `want` nearest itself, by all that it names."""
+        distance = candidate.rank >> 1
+        return sum(each.uid is not None and each.uid ^ self.target < distance for each in named) < self.want
 
     def _charge(self, referrer: Referrer, now: float) -> None:
         """Charges `referrer` with a refuted hint; once it is not believed any more, drops what nobody else has named."""

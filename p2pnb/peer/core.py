@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from contextvars import Context
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from p2pnb import spec
 from p2pnb.address import group_of
@@ -29,13 +29,13 @@ from p2pnb.disk.rows import Published
 from p2pnb.disk.store import DiskStore
 from p2pnb.errors import LocalProtocolError, P2PError, PeerUnreachable, ProtocolError
 from p2pnb.net.contract import Lost, Received, Recv, Send
-from p2pnb.peer.cause import CAUSE, UPKEEP
+from p2pnb.peer.cause import CAUSE, UPKEEP, Unasked
 from p2pnb.peer.lasting import Lasting
 from p2pnb.peer.lasting import Store as Kept
 from p2pnb.peer.replies import Replies
 from p2pnb.peer.report import Event, Looked, Report, forget
 from p2pnb.peer.requests import Done, Outcome, Requests
-from p2pnb.peer.search import Judge, Patience, PolicySearch, Search
+from p2pnb.peer.search import Along, Judge, Patience, PolicySearch, Search
 from p2pnb.uid import as_key, short
 from p2pnb.wire.contact import Contact, contact
 from p2pnb.wire.messages import (
@@ -61,14 +61,6 @@ SAME_TROUBLE = 1.0  # seconds within which failures of one peer are one
 KEPT_LOOKUPS = 256  # the newest, for those who want to see them
 MOST_TASKS = 256  # from which on nobody is asked back who says `iam` on a carrier without links
 MOST_FAILED = 1_000  # peers of which the last failure is remembered
-
-
-class Unasked(Protocol):
-    """What a peer's upkeep wants to hear of."""
-
-    def joining(self, contact: Contact) -> None: ...
-
-    def heard(self, key: int) -> None: ...
 
 
 class Core:
@@ -151,8 +143,13 @@ class Core:
         self.table.seen(known, self.clock(), dialled=True)
         return known
 
-    async def search(self, target: int, request: Request, *, want: int, judge: Judge | None = None, thrifty: bool = False) -> Search:
-        """Drives one lookup with `request` to its end; `thrifty`: with few requests rather than in the shortest time."""
+    async def search(
+        self, target: int, request: Request, *, want: int, judge: Judge | None = None, thrifty: bool = False, along: Along | None = None
+    ) -> Search:
+        """Drives one lookup with `request` to its end; `thrifty`: with few requests rather than in the shortest time.
+
+        `along` hears of everybody who is asked, and who has answered.
+        """
         now = self.clock()
         seeds = self.table.nearest(target, spec.MAX_CONTACTS)
         if self.policies is not None and self.policies.active and CAUSE.get() != UPKEEP:
@@ -163,7 +160,7 @@ class Core:
                 is_linked=self.requests.is_linked, prefer_linked=judge is not None, scout=thrifty and judge is None,
                 own_address=self.address,
             )  # fmt: skip
-            search = Search(self, lookup, request, judge, self.patience.stagger if thrifty else 0.0)
+            search = Search(self, lookup, request, judge, self.patience.stagger if thrifty else 0.0, along)
         await search.run()
         done, ended = search.lookup, self.clock()
         self.table.looked_up(target, ended)
@@ -230,6 +227,8 @@ class Core:
         if is_request(item.payload):
             request = parse_request(item.payload)
             self._learn(item, uid)
+            if item.link is not None:
+                self.requests.met(item.link)
             self.answered += 1
             if type(request) is Iam:
                 self._check_iam(request, item)

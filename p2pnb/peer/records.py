@@ -6,8 +6,6 @@ A peer is itself one of the nearest where it is: it answers its own request, as 
 from __future__ import annotations
 
 import asyncio
-import math
-from dataclasses import replace
 from typing import Any
 
 from p2pnb import spec
@@ -15,11 +13,12 @@ from p2pnb.dht.deferred import Deferred
 from p2pnb.dht.lookup import Lookup
 from p2pnb.errors import PeerUnreachable, StoreFull
 from p2pnb.peer.core import Core
+from p2pnb.peer.replication import Replication
 from p2pnb.peer.report import Report
-from p2pnb.peer.search import Replication, Survey
+from p2pnb.peer.search import Survey
 from p2pnb.uid import as_key, short
 from p2pnb.wire.contact import Contact
-from p2pnb.wire.messages import BagAdd, NamespaceSet, Peers, Reply, Request, Set, Stored
+from p2pnb.wire.messages import Peers, Reply, Request, Set, Stored
 
 MORE_TRIES = 2  # of a reading that found nothing, or a writing that reached too few, where many did not answer
 
@@ -30,42 +29,48 @@ class Records(Core):
     async def replicate(self, key: int, request: Request, report: Report) -> list[Contact]:
         """Looks up `key` and writes `request` to the `replication` nearest peers, this one included where it is one of them.
 
+        Once one of the nearest has answered, the record travels along with the question to each of those who seem to be the others.
+
         `report` says how it went; returns the contacts that took it. Raises `StoreFull` when no replica did, and
         `PeerUnreachable` when none could be reached.
         """
-        began = self.clock()
-        search = await self.search(key, Peers(key), want=self.replication, thrifty=True)
-        request = _older(request, self.clock() - began)
+        writing = Replication(self, request, report, self.patience.seconds)
+
+        def along(lookup: Lookup, whom: Contact) -> None:
+            nearest = lookup.leading if lookup.surveyed else []
+            if self.listens and nearest and self.own ^ key < (nearest[-1].uid or 0) ^ key:
+                nearest.pop()  # that place is our own
+            if whom in nearest:
+                writing.ahead(whom)
+
+        search = await self.search(key, Peers(key), want=self.replication, thrifty=True, along=along)
         candidates = search.lookup.answered(spec.ACCEPTORS)
         report.wanted = wanted = self.replication
         nearer = sum(1 for each in candidates if each.uid is not None and each.uid ^ key < self.own ^ key)
         if self.listens and nearer < self.replication:
-            own = await self._own_answer(request)
+            own = await self._own_answer(writing.request)
             if isinstance(own, Stored) and own.accepted:
                 report.stored += 1
                 wanted -= 1
             else:
                 report.refused += 1
                 wanted -= not isinstance(request, Set)
-        writing = Replication(self, candidates, request, report, wanted, self.patience.seconds)
-        await writing.run()
+        await writing.write(candidates, wanted)
         if writing.missing and isinstance(search.lookup, Lookup) and search.troubled:
-            await self._write_again(key, request, report, writing)
+            await self._write_again(key, report, writing)
         if not report.stored:
             if report.refused:
                 raise StoreFull(f"none of the {report.refused} nearest peers took it: they are full, or it is over their quota")
             raise PeerUnreachable("no peer could be reached that would store it", "unreachable")
         return writing.acknowledged
 
-    async def _write_again(self, key: int, request: Request, report: Report, writing: Replication) -> None:
+    async def _write_again(self, key: int, report: Report, writing: Replication) -> None:
         """Looks again for those who did not come to speak, and writes to them what is missing, until nothing is."""
         for _ in range(MORE_TRIES):
-            began = self.clock()
             found = (await self.search(key, Peers(key), want=spec.ACCEPTORS)).lookup
             others = [each for each in found.answered(spec.ACCEPTORS) if each not in writing.acknowledged]
-            request = _older(request, self.clock() - began)
-            again = Replication(self, others, request, report, writing.missing, self.patience.seconds)
-            await again.run()
+            again = Replication(self, writing.request, report, self.patience.seconds)
+            await again.write(others, writing.missing)
             writing.acknowledged += again.acknowledged
             if not writing.missing:
                 return
@@ -105,10 +110,3 @@ class Records(Core):
         future: asyncio.Future[Reply] = self.loop.create_future()
         answer.then(lambda reply: None if future.done() else future.set_result(reply))
         return await future
-
-
-def _older(request: Request, seconds: float) -> Request:
-    """`request` as it is sent that much later: a hand-over has grown older, so that nothing lives longer by being moved."""
-    if isinstance(request, (Set, BagAdd, NamespaceSet)) and request.age is not None:
-        return replace(request, age=request.age + math.ceil(seconds))
-    return request

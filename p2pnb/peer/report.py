@@ -46,13 +46,17 @@ class Looked(NamedTuple):
 
 @dataclass(slots=True)
 class Report:
-    """What became of one call of a procedure: replicas that took the record, and why something did not work."""
+    """What became of one call of a procedure: replicas that took the record, and why something did not work.
+
+    `spare` counts copies at peers that were thought to be among the nearest and are not: no replicas, they expire.
+    """
 
     procedure: str
     cause: str
     stored: int = 0
     refused: int = 0
     failed: int = 0
+    spare: int = 0
     wanted: int = 0
     reason: str = ""
     facts: dict[str, object] = field(default_factory=dict)
@@ -60,7 +64,8 @@ class Report:
     def __str__(self) -> str:
         parts = [self.procedure]
         if self.wanted:
-            parts.append(f"{self.stored} of {self.wanted} replicas took it, {self.refused} refused, {self.failed} failed")
+            spare = f", and {self.spare} farther away" if self.spare else ""
+            parts.append(f"{self.stored} of {self.wanted} replicas took it, {self.refused} refused, {self.failed} failed{spare}")
         if self.reason:
             parts.append(self.reason)
         parts += [f"{name} {value}" for name, value in self.facts.items()]

@@ -111,6 +111,11 @@ class Requests:
         link = self._links.get(uid)
         return link is not None and not link.closed
 
+    def met(self, link: Link) -> None:
+        """Somebody asks on `link`: it carries our requests as well, until another one does."""
+        if link.uid is not None and link.uid not in self._links:
+            self._links[link.uid] = link
+
     def ask(self, contact: Contact, request: Request, done: Done, datum: Any = None, cause: str | None = None) -> None:
         """Sends `request` to `contact`; `datum` is its written form where one is sent to several, `cause` for the log."""
         now = self.clock()

@@ -1,6 +1,6 @@
-"""Work that needs several requests: a lookup, and writing a record to its replicas.
+"""Work that needs several requests: a lookup, and asking several peers the same.
 
-Both are small drivers between a decision that never sends (`dht.lookup.Lookup`; a list of candidates) and `Requests`,
+Both are small drivers between a decision that never sends (`dht.lookup.Lookup`; a list of contacts) and `Requests`,
 which never decides. They use callbacks, not a task for each request: a reply moves the work on in the very step in which
 it arrives, and one future wakes whoever asked for the whole.
 """
@@ -17,10 +17,9 @@ from p2pnb.dht.policies import Policies
 from p2pnb.dht.policy_lookup import PolicyLookup
 from p2pnb.errors import P2PError, PeerUnreachable
 from p2pnb.peer.cause import CAUSE
-from p2pnb.peer.report import Report
 from p2pnb.peer.requests import Done, Outcome, Requests
 from p2pnb.wire.contact import Contact, contact
-from p2pnb.wire.messages import Iam, Nearest, Reply, Request, Set, Stored, Welcome
+from p2pnb.wire.messages import Iam, Nearest, Reply, Request, Welcome
 
 # Whether a reply holds what is looked for, verified; False says that the peer lied.
 Judge = Callable[[Contact, Reply], bool]
@@ -28,6 +27,8 @@ Judge = Callable[[Contact, Reply], bool]
 # Why a dial failed, as opposed to a link that was there and broke: only a dial is charged to whoever named the address.
 DIAL_FAILURES = frozenset({"refused", "timeout", "not-a-peer", "other-network", "wrong-uid", "self", "unreachable"})
 
+# Hears of a contact that a lookup asked, or that has answered it
+Along = Callable[[Lookup, Contact], None]
 
 LATE = 0.005  # seconds
 
@@ -120,10 +121,19 @@ class Search(Driver):
     `stagger`, in seconds: the next request goes out when the last one has been answered or is that old, instead of
     `alpha` at once. One reply is all that a record takes, and most of them come at the first or second asking. To find
     the nearest takes several; as soon as a reply names nobody who is nearer than those known, `alpha` of these are asked at once.
+
+    `along` is told of each contact in the step in which it is asked, and again when it has answered: what it sends there then travels
+    in the same flight as the question, or as those to others.
     """
 
     def __init__(
-        self, asker: Asker, lookup: Lookup | PolicyLookup, request: Request, judge: Judge | None = None, stagger: float = 0.0
+        self,
+        asker: Asker,
+        lookup: Lookup | PolicyLookup,
+        request: Request,
+        judge: Judge | None = None,
+        stagger: float = 0.0,
+        along: Along | None = None,
     ) -> None:
         super().__init__(asker)
         self.lookup = lookup
@@ -131,6 +141,7 @@ class Search(Driver):
         self._request = request
         self._datum = self._written(request)
         self._judge = judge
+        self._along = along
         self._outstanding = self._missed = 0
         self._stagger = stagger
         self._next_at = 0.0  # the next request waits until then
@@ -149,10 +160,15 @@ class Search(Driver):
                 self._ask(chosen, Iam(lookup.own), self._introduced, None, self._cause)
             else:
                 self._ask(chosen, self._request, self._answered, self._datum, self._cause)
+                self._tell_along(chosen)
         if not lookup.finished:
             self._wake_at(self._next_at if self._next_at > now else lookup.wake(now))  # before then, nobody's silence changes anything
         elif self._judge is None or self.result is not None or not self._outstanding:
             self._end()
+
+    def _tell_along(self, whom: Contact) -> None:
+        if self._along is not None and isinstance(self.lookup, Lookup):
+            self._along(self.lookup, whom)
 
     def _introduced(self, named: Contact, outcome: Outcome) -> None:
         """Somebody who was named without a uid has said who he is, or has not answered."""
@@ -177,6 +193,7 @@ class Search(Driver):
         before = course.leading if course is not None else []
         if isinstance(outcome, Nearest):
             lookup.replied(whom, outcome.contacts, now)
+            self._tell_along(whom)
         elif isinstance(outcome, P2PError):
             self._missed += 1
             lookup.failed(whom, now, dialled=isinstance(outcome, PeerUnreachable) and outcome.reason in DIAL_FAILURES)
@@ -228,67 +245,6 @@ class PolicySearch(Search):
     def _fail(self, error: Exception) -> None:
         self._error = self._error or error
         self._end()
-
-
-class Replication(Driver):
-    """Writes one record to the first `wanted` of `candidates` that take it, going on to the next for each that does not.
-
-    A replica that is silent for longer than `patience` is not waited for: the next candidate is asked as well, and
-    whichever answers first counts. Only a value goes further when it is refused: bags and entries are read at the nearest,
-    which know best; a peer farther away would take an old version, or a publisher's vote too many.
-    """
-
-    def __init__(
-        self,
-        asker: Asker,
-        candidates: Iterable[Contact],
-        request: Request,
-        report: Report,
-        wanted: int,
-        patience: float,
-    ) -> None:
-        super().__init__(asker)
-        self.acknowledged: list[Contact] = []
-        self._candidates = list(candidates)
-        self._request = request
-        self._datum = self._written(request)
-        self._report = report
-        self._wanted = wanted
-        self._patience = patience
-        self._asked: dict[Contact, float] = {}
-
-    @property
-    def missing(self) -> int:
-        """How many replicas have not taken it that should have."""
-        return max(self._wanted - len(self.acknowledged), 0)
-
-    def _pump(self) -> None:
-        now = self._clock()
-        slow = sum(1 for since in self._asked.values() if since + self._patience <= now)
-        while self._candidates and len(self.acknowledged) + len(self._asked) - slow < self._wanted:
-            contact = self._candidates.pop(0)
-            self._asked[contact] = now
-            self._ask(contact, self._request, self._answered, self._datum, self._cause)
-        enough = len(self.acknowledged) >= self._wanted
-        exhausted = not self._candidates and len(self._asked) == slow and (self.acknowledged or not slow)
-        if enough or exhausted:
-            self._end()
-        else:
-            waits = [since + self._patience for since in self._asked.values() if since + self._patience > now]
-            self._wake_at(min(waits, default=None))
-
-    def _answered(self, whom: Contact, outcome: Outcome) -> None:
-        self._asked.pop(whom, None)
-        if isinstance(outcome, Stored) and outcome.accepted:
-            self._report.stored += 1
-            self.acknowledged.append(whom)
-        elif isinstance(outcome, Stored):
-            self._report.refused += 1
-            self._wanted -= not isinstance(self._request, Set)
-        else:
-            self._report.failed += 1
-        if not self._over:
-            self._pump()
 
 
 class Survey(Driver):

@@ -254,13 +254,14 @@ def check_card(summary: Summary, picture: str = "") -> Card:
 def call_card(summary: Summary) -> Card:
     """What became of a call. Needs `procedure`; shows, where given, the keys below.
 
-    `node key stored refused failed wanted reason duration_s requests bytes_out bytes_in` and `facts`, a dict of any others.
+    `node key stored refused failed spare wanted reason duration_s requests bytes_out bytes_in` and `facts`, a dict of any others.
     """
     wanted = summary.get("wanted")
     badges = [f"at #{summary['node']}" if summary.get("node") is not None else ""]
     badges.append(f"{summary.get('stored', 0)} of {wanted} replicas took it" if wanted else "")
     facts = _facts(summary, (
-        ("refused", "refused", count), ("failed", "failed", count), ("took", "duration_s", duration), ("requests", "requests", count),
+        ("refused", "refused", count), ("failed", "failed", count), ("farther away", "spare", count),
+        ("took", "duration_s", duration), ("requests", "requests", count),
         ("sent", "bytes_out", size), ("received", "bytes_in", size), ("key", "key", _hex),
     ))  # fmt: skip
     facts += [(str(name), str(value)) for name, value in (summary.get("facts") or {}).items()]

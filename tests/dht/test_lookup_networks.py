@@ -12,6 +12,7 @@ from math import comb
 from statistics import mean, median, quantiles
 
 import pytest
+from asking import OWN, ask, at
 from ideal import REFUSED, SILENT, Answer, Network, drive, nearest, uid_of, uids
 
 from p2pnb import spec
@@ -205,3 +206,19 @@ def test_latencies_of_seconds_lose_nothing_while_there_is_time() -> None:
         best = nearest((each for each in peers.contacts if each.uid != own), target, 5)
         right.append(len(set(best) & set(lookup.answered(100))) / 5)
     assert mean(right) > 0.8
+
+
+def test_the_surroundings_are_surveyed_once_one_of_the_nearest_has_answered() -> None:
+    """It is one of them if it names fewer than `want` who are nearer than itself."""
+    it = Lookup(0, OWN, [at(100)], want=2, alpha=1, now=0.0)
+    ask(it)
+    it.replied(at(100), [at(10), at(20), contact("127.0.0.1", 999), at(200)], 0.1)
+    assert not it.surveyed
+    assert ask(it, 0.1) == [10]
+    it.replied(at(10), [at(20), at(100)], 0.2)
+    assert it.surveyed
+    assert [each.uid for each in it.leading] == [10, 20]
+    ask(it, 0.2)
+    it.replied(at(20), [at(5), at(7), at(9)], 0.3)
+    assert it.surveyed, "who knows better changes the lookup, and not that"
+    assert not it.finished

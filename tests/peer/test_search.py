@@ -1,58 +1,24 @@
-"""Lookups, replication and surveys against peers whose every answer, and its time, the test decides."""
+"""Lookups and surveys against peers whose every answer, and its time, the test decides."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from oracle import EIGHT, SILENT, Oracle
 from town import now, peers, simulate, some_value, town
 
 from p2pnb import key_of, spec
 from p2pnb.dht.lookup import Lookup
-from p2pnb.errors import NotFound, PeerUnreachable, RequestTimeout
-from p2pnb.peer.report import Report
-from p2pnb.peer.search import Patience, Replication, Search, Survey
+from p2pnb.errors import NotFound, PeerUnreachable
+from p2pnb.peer.search import Patience, Search, Survey
 from p2pnb.uid import Key
 from p2pnb.wire.contact import Contact, contact
-from p2pnb.wire.messages import Bag, BagPopular, Iam, NamespaceSet, Nearest, Peers, Ref, Request, Set, Stored, Value, Welcome, to_datum
-
-# What a peer answers to a request, and after how many seconds
-Answer = Callable[[Contact, Request], tuple[float, Any]]
-SILENT = (spec.REQUEST_TIMEOUT, RequestTimeout("silent"))
-EIGHT = [contact("127.0.0.1", 4_000 + i, i) for i in range(1, 9)]
-
-
-class Oracle:
-    """Whoever sends the requests: it notes them, and answers as `answer` says."""
-
-    def __init__(self, answer: Answer) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.began = self.loop.time()
-        self.asked: list[tuple[float, int, Request]] = []
-        self._answer = answer
-
-    def clock(self) -> float:
-        return self.loop.time()
-
-    def written(self, request: Request) -> Any:
-        return to_datum(request)
-
-    def ask(self, whom: Contact, request: Request, done: Any, datum: Any = None, cause: str | None = None) -> None:
-        self.asked.append((round(self.clock() - self.began, 6), whom.port - 4_000, request))
-        seconds, outcome = self._answer(whom, request)
-        self.loop.call_later(seconds, done, whom, outcome)
-
-    @property
-    def order(self) -> list[tuple[float, int]]:
-        return [(when, whom) for when, whom, _ in self.asked]
-
-    @property
-    def elapsed(self) -> float:
-        return round(self.clock() - self.began, 6)
+from p2pnb.wire.messages import Bag, BagPopular, Iam, Nearest, Peers, Ref, Request, Value, Welcome
 
 
 def holds(_: Contact, reply: Any) -> bool:
@@ -141,13 +107,6 @@ def test_whoever_waits_sleeps_until_there_is_something_to_do() -> None:
         times = looks(search)
         await search.run()
         assert len(times) <= 20
-        for start in range(200):  # somewhere among these, the sum of a time and a patience is rounded up, and their difference down
-            await asyncio.sleep(0.137 * start)
-            several = Replication(Oracle(lambda whom, _: (4.0, Stored(True))), EIGHT, Set(b"x"), Report("", ""), 3, 0.3 + start / 777)
-            times = looks(several)
-            await several.run()
-            assert len(times) <= 20
-
     simulate(test)
 
 
@@ -213,59 +172,6 @@ def test_a_hint_without_a_uid_is_introduced_first(named: int | None) -> None:
         assert [each.uid for each in search.lookup.nearest] == ([1, 2, 50] if named == 50 else [1, 2])
 
     simulate(test)
-
-
-# --- writing ----------------------------------------------------------------------------------------------------------------
-
-
-def write(answer: Answer, request: Request, wanted: int = 3, candidates: list[Contact] = EIGHT) -> tuple[Oracle, Replication, Report]:
-    holder: dict[str, Any] = {}
-
-    async def test() -> None:
-        oracle, report = Oracle(answer), Report("set", "")
-        writing = Replication(oracle, candidates, request, report, wanted, 1.0)
-        await writing.run()
-        holder.update(oracle=oracle, writing=writing, report=report, elapsed=oracle.elapsed)
-        await asyncio.sleep(spec.REQUEST_TIMEOUT)
-
-    simulate(test)
-    holder["oracle"].finished_at = holder["elapsed"]
-    return holder["oracle"], holder["writing"], holder["report"]
-
-
-@pytest.mark.parametrize(
-    ("poor", "asked"),
-    [
-        ((0.1, Stored(False)), [(0.0, 1), (0.0, 2), (0.0, 3), (0.1, 4)]),
-        ((0.1, PeerUnreachable("gone", "lost")), [(0.0, 1), (0.0, 2), (0.0, 3), (0.1, 4)]),
-        ((2.0, Stored(True)), [(0.0, 1), (0.0, 2), (0.0, 3), (1.0, 4)]),
-        (SILENT, [(0.0, 1), (0.0, 2), (0.0, 3), (1.0, 4)]),
-    ],
-    ids=["refuses", "fails", "slow", "silent"],
-)
-def test_writing_goes_on_to_the_next_nearest(poor: Any, asked: list[tuple[float, int]]) -> None:
-    oracle, writing, report = write(lambda whom, _: poor if whom.uid == 2 else (0.05, Stored(True)), Set(b"x"))
-    assert oracle.order == asked
-    assert [each.uid for each in writing.acknowledged][:3] == [1, 3, 4]
-    assert report.stored >= 3
-
-
-def test_a_version_that_is_refused_goes_no_further() -> None:
-    old = NamespaceSet(bytes(32), 1, bytes(32), bytes(64), 1)
-    oracle, _, report = write(lambda whom, _: (0.1, Stored(whom.uid != 2)), old)
-    assert oracle.order == [(0.0, 1), (0.0, 2), (0.0, 3)]
-    assert (report.stored, report.refused) == (2, 1)
-    oracle, _, report = write(lambda whom, _: (0.1, Stored(False)), old)
-    assert len(oracle.asked) == 3
-    assert (report.stored, report.refused) == (0, 3)
-
-
-def test_as_long_as_nobody_has_acknowledged_the_slow_are_waited_for() -> None:
-    oracle, _, report = write(lambda whom, _: (4.0, Stored(True)), Set(b"x"), candidates=EIGHT[:3])
-    assert report.stored == 3
-    oracle, _, report = write(lambda whom, _: SILENT, Set(b"x"))
-    assert len(oracle.asked) == 8
-    assert report.failed == 8
 
 
 # --- asking several ---------------------------------------------------------------------------------------------------------
