@@ -43,7 +43,7 @@ class Shortlist:
             target = self.target
             hints.sort(key=lambda hint: -1 if hint.uid is None else hint.uid ^ target)
             while hints and missing > 0:
-                first = missing + sum(hint.uid is None for hint in hints[:missing])
+                first = missing if hints[0].uid is not None else missing + sum(hint.uid is None for hint in hints[:missing])
                 missing -= self._name(hints[:first], referrer, source, now)
                 hints = hints[first:]
             if hints:
@@ -65,12 +65,14 @@ class Shortlist:
         """
         by_uid = self._by_uid
         named: list[Candidate] = []
+        useful = 0
         for hint in hints:
             candidate = by_uid.get(hint.uid) if hint.uid is not None else None
             if candidate is None or candidate.contact is not hint or candidate.rivals or candidate.state == DROPPED:
                 candidate = self._candidate(hint, source)
             if candidate is not None:
                 named.append(candidate)
+                useful += candidate.contact.uid is not None
                 referrer.refer(candidate)
         if referrer.is_believed(self._table):
             for candidate in named:
@@ -78,7 +80,7 @@ class Shortlist:
                     self._move(candidate, "named", now)
                     self._order.append(candidate)
             self._order.sort(key=rank_of)  # two sorted runs: merging them is cheaper than twenty insertions
-        return sum(candidate.contact.uid is not None for candidate in named)
+        return useful
 
     def _candidate(self, hint: Contact, source: Candidate | None) -> Candidate | None:
         """The candidate that `hint` names, old or new; None if it is of no use."""

@@ -25,7 +25,7 @@ from p2pnb import spec
 from p2pnb.address import is_dialable
 from p2pnb.errors import PeerUnreachable
 from p2pnb.net import reasons
-from p2pnb.net.carrier import Address, Carrier, Listener
+from p2pnb.net.carrier import Address, Carrier, Listener, clock_of
 from p2pnb.net.contract import Lost, Received
 from p2pnb.net.dealings import Dealings
 from p2pnb.net.held import Held
@@ -107,7 +107,7 @@ class Endpoint:
         """Opens the port. Raises `OSError` that names the port and what to do."""
         self.carrier.attach()
         self.loop = self.carrier.loop
-        self.now = self.loop.time
+        self.now = clock_of(self.loop)
         self.held = Held(self.now)
         for port in self._ports:
             try:

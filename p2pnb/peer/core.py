@@ -28,6 +28,7 @@ from p2pnb.dht.table import RoutingTable
 from p2pnb.disk.rows import Published
 from p2pnb.disk.store import DiskStore
 from p2pnb.errors import LocalProtocolError, P2PError, PeerUnreachable, ProtocolError
+from p2pnb.net.carrier import clock_of
 from p2pnb.net.contract import Lost, Received, Recv, Send
 from p2pnb.peer.cause import CAUSE, UPKEEP, Unasked
 from p2pnb.peer.lasting import Lasting
@@ -52,8 +53,8 @@ from p2pnb.wire.messages import (
     is_request,
     parse_request,
     to_datum,
+    to_written,
 )
-from p2pnb.wire.sexp import written
 
 log = logging.getLogger("p2pnb.peer")
 
@@ -99,7 +100,7 @@ class Core:
             self.loop = asyncio.get_running_loop()
         except RuntimeError:
             raise RuntimeError("a Peer lives on an event loop: make it inside a coroutine, or use Cluster.launch") from None
-        self.clock = clock or self.loop.time
+        self.clock = clock or clock_of(self.loop)
         self.policies = policies
         self.table = RoutingTable(self.own, self.k) if policies is None else PolicyTable(self.own, self.k, policies)
         self.lasting = Lasting(store, self.uid, network, self.clock)
@@ -113,7 +114,7 @@ class Core:
         self.answered = self.refused_links = 0
         self._recv, self._send = recv, send
         encode: Callable[[Any], Any] = to_datum if codec else _as_it_is
-        self.written: Callable[[Request], Any] = _written if codec else _as_it_is  # as `encode`, for what is sent to several
+        self.written: Callable[[Request], Any] = to_written if codec else _as_it_is  # as `encode`, for what is sent to several
         self.requests = Requests(send, self.loop, self.clock, self._settled, log or forget, self.own, words, encode)
         self._welcomed: dict[str, str] = {}  # network group -> the address it saw us at
         self._addresses: dict[tuple[str, int], int] = {}  # carriers without links: which uid welcomed us from there
@@ -389,10 +390,6 @@ def _within(number: Any, least: int, most: int, what: str) -> int:
     if type(number) is not int or not least <= number <= most:
         raise ValueError(f"{what} is an integer of {least} to {most}, not {number!r}")
     return number
-
-
-def _written(request: Request) -> Any:
-    return written(to_datum(request))
 
 
 def _as_it_is(message: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 from p2pnb import spec
 from p2pnb.errors import ProtocolError
 from p2pnb.wire.contact import Contact, contact
-from p2pnb.wire.sexp import Pair, Symbol
+from p2pnb.wire.sexp import Pair, Symbol, written
 
 # --- requests ---------------------------------------------------------------------------------------------------------
 
@@ -295,6 +295,12 @@ def to_datum(message: Message) -> Any:
     while fields and fields[-1] is None:
         fields.pop()
     return (VERBS[kind], *fields)
+
+
+def to_written(request: Request) -> Any:
+    """The same, to be sent to several: written out once. (A verb and a number are written as soon as they are remembered.)"""
+    datum = to_datum(request)
+    return datum if len(datum) == 2 and type(datum[1]) is int else written(datum)
 
 
 def parse_request(datum: Any) -> Request:

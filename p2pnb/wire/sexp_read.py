@@ -10,8 +10,8 @@ What is read is R7RS external representations and what Schemes `write` beside th
 Scheme: comments, labels, characters, reals, rationals, directives, brackets; more than one datum; and whatever two
 Schemes read differently.
 
-Two shapes that make up most traffic have a short way: `#(verb integer)`, and `#(peer (ip port uid) …)`, whose contacts
-a peer reads again and again. A text that is not exactly of these shapes takes the general way, with the same result.
+Three shapes that make up most traffic have a short way: `#(verb integer)`, `#(value #u8(…) integer)`, and `#(peer (ip port uid) …)`, whose
+contacts a peer reads again and again. A text that is not exactly of these shapes takes the general way, with the same result.
 """
 
 from __future__ import annotations
@@ -51,6 +51,9 @@ _BOOLEANS = {b"#t": True, b"#true": True, b"#f": False, b"#false": False}
 _verb_and_integer = re.compile(rb"#\(([a-z][a-z0-9-]{0,63}+) (0|[1-9][0-9]{0,%d}+)\)" % (MAX_DIGITS - 1)).fullmatch
 _contact = re.compile(rb'"([0-9A-Za-z.:]{0,45}+)" (0|[1-9][0-9]{0,4}+)(?: (0|[1-9][0-9]{0,77}+))?+').fullmatch
 _PEER = Symbol("peer")
+_VALUE = Symbol("value")
+_VALUE_HEAD = b"#(value #u8("
+_age_and_end = re.compile(rb"(?: (0|[1-9][0-9]{0,%d}+))?+\)" % (MAX_DIGITS - 1)).fullmatch
 _PEER_REPLY = 4_096  # bytes: one with 20 contacts has at most 2,800
 
 
@@ -77,6 +80,13 @@ def loads(data: bytes) -> Any:
             return (_PEER, *[[*_fields(text)] for text in data[8:-2].split(b") (")])
         except _OtherShape:
             pass
+    if data[: len(_VALUE_HEAD)] == _VALUE_HEAD and len(data) <= MAX_MESSAGE:
+        end = data.find(b")", len(_VALUE_HEAD))
+        match = _age_and_end(data, end + 1)
+        if match is not None:
+            octets, unusual = read_bytevector(data, len(_VALUE_HEAD), end, MAX_DATA - 3)
+            if not unusual:
+                return (_VALUE, octets) if match[1] is None else (_VALUE, octets, int(match[1]))
     return read(data)
 
 

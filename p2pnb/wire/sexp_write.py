@@ -31,6 +31,8 @@ def dumps(datum: Any) -> bytes:
     """
     if type(datum) is WrittenVector:
         return datum.text
+    if type(datum) is tuple and len(datum) == 2 and type(datum[0]) is Symbol and type(datum[1]) is int:  # most requests
+        return b"#(%b %b)" % (_symbol(datum[0], MAX_NESTING), _integer(datum[1], MAX_NESTING))
     text = _bounded(_write(datum, MAX_NESTING))
     if len(text) > 2 * MAX_DATA and _count(datum) > MAX_DATA:  # a datum takes two bytes at least
         raise LocalProtocolError(f"a message has at most {MAX_DATA:,} data")

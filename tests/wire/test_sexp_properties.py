@@ -72,15 +72,28 @@ contacts = st.builds(lambda ip, fields: f'("{ip}" {" ".join(fields)})', ips, st.
 gaps = st.sampled_from([" ", " ", "  ", "", "\n"])
 replies = st.builds(lambda inner, gap: f"#(peer {gap.join(inner)})", st.lists(contacts, max_size=5), gaps)
 requests = st.builds(lambda verb, number: f"#({verb} {number})", verbs, numbers)
+octet_words = st.one_of(st.integers(0, 255).map(str), st.sampled_from(["256", "07", "#xFF", "+1", "", "\n", "a", "(1", "#u8("]))
+values = st.builds(
+    lambda octets, rest: f"#(value #u8({' '.join(octets)}){rest}",
+    st.lists(octet_words, max_size=6),
+    st.sampled_from([")", " 0)", " 86399)", " 007)", "  5)", " -1)", " 1 2)", " a)", "", "))", ") ", f" {'9' * 100})", f" {'9' * 101})"]),
+)
 
 
 others = st.sampled_from(["#t", "#f", "#T", "()", "#(peer ())", "#(peer (1 2) (3 4))", '#(peer ("a" 1) . ("b" 2))'])
 
 
-@given(st.one_of(requests, replies, others))
+@given(st.one_of(requests, replies, values, others))
 def test_the_short_ways_agree_with_the_general_one(text: str) -> None:
     octets = text.encode("utf-8")
     assert outcome(loads, octets) == outcome(sexp_read.read, octets)
+
+
+def test_a_value_takes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    replies = [(Symbol("value"), b"some bytes"), (Symbol("value"), b""), (Symbol("value"), bytes(range(256)), 86_399)]
+    texts = [dumps(reply) for reply in replies]
+    monkeypatch.setattr(sexp_read, "read", None)
+    assert [loads(text) for text in texts] == replies
 
 
 def test_twenty_contacts_take_the_short_way() -> None:
