@@ -18,7 +18,7 @@ from typing import Any
 from p2pnb.cluster.member import Member
 from p2pnb.cluster.network import Network
 from p2pnb.dht.namespaces import point_of
-from p2pnb.net.memory import MemoryNetwork
+from p2pnb.net.memory import MemoryNetwork, Pipe
 from p2pnb.net.virtual import BEGINNING
 from p2pnb.peer.report import Event
 from tests.simulation.noted import WatchedLoop
@@ -64,7 +64,9 @@ class Invariants:
         self._trace = trace
         self._main = asyncio.current_task()
         self.found: dict[str, None] = {}
-        self.watch = Watch(network, self._say)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, WatchedLoop)
+        self.watch = Watch(network, loop, self._say)
         network.log.append = self._ended  # type: ignore[method-assign]
         dress = network.injection.dress
 
@@ -73,9 +75,6 @@ class Invariants:
             dress(member)
 
         network.injection.dress = dressed  # type: ignore[method-assign]
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, WatchedLoop)
-        self.watch.begin(loop)
 
     def _say(self, what: str) -> None:
         if what not in self.found:
@@ -159,8 +158,12 @@ class Invariants:
         assert isinstance(carrier, MemoryNetwork)
         links = sum(len(member.endpoint._links) for member in self._network.members if member.endpoint is not None)
         places = 0 if carrier.places is None else len(carrier.places)
+        waiting = [handle._callback for _, _, handle in self.watch.loop._timers if not handle._cancelled]
+        timers = [each for each in waiting if not isinstance(getattr(each, "__self__", None), (Pipe, MemoryNetwork))]  # wires are slow
         if links or carrier.listeners or carrier.stuck or places:
             self._say(f"left open: {links} connections, {len(carrier.listeners)} ports, {len(carrier.stuck)} wires, {places} places")
+        if timers:
+            self._say(f"left: {len(timers)} timers, {timers[0]!r:.120}")
         self.verdict()
 
     def holders(self, what: Any, value: Any) -> list[int]:

@@ -24,6 +24,7 @@ HAIR = 1e-6
 
 Rank = tuple[int, bytes, bytes]
 Item = tuple[Any, ...]
+Vote = tuple[int, bytes, int | None]
 _verified: set[tuple[bytes, int, Version]] = set()  # signatures that hold, whatever run has found that out
 
 
@@ -42,7 +43,8 @@ def rank_of(version: Version) -> Rank:
 class Keeping:
     """Watches one store. `touched(self)` is called when it changes; `say` is told what is wrong.
 
-    `taken(item, since)` hears how new each item is that is here, and `thrown(record)` what is dropped, before it is.
+    `taken(item, age)` hears how old each item is that came, and `thrown(record)` what is dropped, before it is. `cast` has every vote
+    that was ever cast anywhere.
     """
 
     def __init__(
@@ -53,9 +55,11 @@ class Keeping:
         say: Callable[[str], None],
         taken: Callable[[Item, float], None],
         thrown: Callable[[Record], None],
+        cast: set[Vote],
     ) -> None:
         self.store, self.position = store, position
-        self._touched, self._say, self._taken, self._thrown = touched, say, taken, thrown
+        self._touched, self._say, self._taken, self.thrown = touched, say, taken, thrown
+        self._cast = cast
         self._changed: dict[tuple[str, int], None] = {}
         self._sizes: dict[tuple[str, int], int] = {}
         self._newest: dict[int, Rank] = {}  # of each entry that is here
@@ -94,6 +98,8 @@ class Keeping:
 
     def put(self, request: Put, key: int, now: float, **whose: Any) -> bool | Deferred[bool]:
         item = item_of(request)
+        if isinstance(request, BagAdd) and request.age is None:
+            self._cast.add((key, request.value, whose["publisher"]))
         self.store.expire(now)
         before = self._since(item)
         taken = self._put(request, key, now, **whose)
@@ -128,7 +134,7 @@ class Keeping:
     def drop(self, key: int) -> None:
         record = self.store.record(key, self.clock())
         if record is not None:
-            self._thrown(record)
+            self.thrown(record)
         self._drop(key)
 
     clock: Callable[[], float]  # the node's own, in its present life
@@ -236,4 +242,6 @@ class Keeping:
             self._say(f"a bag of node {self.position} counts {dict(bag.ballots)!r:.80}, and has {dict(ballots)!r:.80}")
         if bag.unvoted.keys() != {value for value, listed in bag.items.items() if not listed.votes}:
             self._say(f"a bag of node {self.position} takes what has votes for what has none, or the other way round")
+        if any((key, value, publisher) not in self._cast for value, listed in bag.items.items() for publisher in listed.votes):
+            self._say(f"a bag of node {self.position} counts the vote of a peer that never cast it")
         self._sizes["bag", key] = BAG_BYTES + sum(listed.size for listed in bag.items.values())

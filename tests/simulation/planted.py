@@ -1,15 +1,9 @@
-"""Bugs, planted on purpose, to prove that the net catches fish. Each patches the code under test for the length of one test.
-
-They are mistakes that people make: a check left out, a comparison turned round, something done too often, too early or never.
-"""
+"""Bugs of every part, planted on purpose."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from typing import Any
-
-import pytest
 
 from p2pnb import spec
 from p2pnb.dht import namespaces
@@ -28,17 +22,7 @@ from p2pnb.peer.requests import Requests
 from p2pnb.peer.search import Search
 from p2pnb.peer.upkeep import Upkeep
 from p2pnb.wire.messages import Nearest, Value, Version
-
-Patch = pytest.MonkeyPatch
-PLANTED: dict[str, tuple[str, int, Callable[[Patch], None]]] = {}  # name -> the mode and the seed that found it, and what plants it
-
-
-def plant(mode: str, seed: int = 0) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
-    def entered(planting: Callable[[Patch], None]) -> Callable[[Patch], None]:
-        PLANTED[planting.__name__] = mode, seed, planting
-        return planting
-
-    return entered
+from tests.simulation.planting import Patch, plant
 
 
 @plant("safety", 31)
@@ -205,5 +189,3 @@ def unseeded_chance(patch: Patch) -> None:
 def a_hash_decides(patch: Patch) -> None:
     """The order of a set of texts, which is another one in each process."""
     patch.setattr(upkeep, "TICK", 30.0 + hash("chance") % 1_000 / 100)
-
-

@@ -12,14 +12,16 @@ Time is virtual, chance is one generator. The same seed gives the same run, to t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import random
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-from p2pnb import Author, key_of
+from p2pnb import Author, key_of, spec
 from p2pnb.cluster.churn import Churn, Exponential
 from p2pnb.cluster.injection import Active
 from p2pnb.cluster.member import Member, Settings
@@ -37,10 +39,13 @@ from tests.simulation.noted import WatchedLoop
 MODES = ("safety", "liveness")
 PROGRESS = 60.0  # virtual seconds within which something succeeds once everything is mended
 QUIET = 4_500.0  # virtual seconds until upkeep has mended what can be mended
+LAST = 10.0  # virtual seconds until nothing is left of what was closed
 STEPS = 30
-DISKS = 0.2  # of the runs have a disk under their nodes
+DISKS = 0.25  # of the runs have a disk under their nodes
+RESTARTS = 0.4  # of the faults of such a run are restarts with all that was written
+NARROW = 0.25  # of the runs have records refused, and given away, by whoever knows 7 that are nearer, and not 20
 CROWDS = 0.25  # of the runs have too few descriptors for all links
-TIES = 0.15  # of the versions that are set have the number of one that is there
+TIES = 0.3  # of the versions that are set have the number of one that is there
 
 
 class Run:
@@ -50,6 +55,7 @@ class Run:
         self.seed, self.mode = seed, mode
         self.rng = random.Random(f"simulation {mode} {seed}")
         self.more = random.Random(f"simulation {mode} {seed}, its machines")  # another generator, so that each can change alone
+        self.path: Path | None = None  # of the disk, if there is one
         self.trace = Trace()
         self.authors = [Author.from_seed(self.rng.randbytes(32)) for _ in range(2)]
         self.topics = [key_of(b"topic %d" % each) for each in range(3)]
@@ -84,19 +90,20 @@ class Run:
             raise Violation(f"{len(unhandled)} unhandled: {unhandled[0]['message']}: {unhandled[0].get('exception')!r}")
 
     async def _whole(self) -> None:
-        if self.more.random() < DISKS:
-            with tempfile.TemporaryDirectory(prefix="p2pnb-simulation-") as path:
-                await self._run(Path(path))
-        else:
-            await self._run(None)
+        with contextlib.ExitStack() as stack:
+            if self.more.random() < DISKS:
+                self.path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="p2pnb-simulation-")))
+            if self.more.random() < NARROW:
+                stack.enter_context(mock.patch.object(spec, "ACCEPTORS", 7))
+            await self._run()
 
-    async def _run(self, store: Path | None) -> None:
+    async def _run(self) -> None:
         rng = self.rng
         n = min(10 + int(rng.expovariate(1 / 6)), 60)
-        settings = Settings(encryption=False, k=rng.choice((2, 5, 20, 20)), store=store)
+        settings = Settings(encryption=False, k=rng.choice((2, 5, 20, 20)), store=self.path)
         latency = rng.choice((0.0, 0.02, 0.05))
         self.network = Network("virtual", settings, rng.getrandbits(32), latency, 0.0)
-        self.trace.say(f"{n} nodes, k={settings.k}, latency {latency:g} s{'' if store is None else ', on disks'}")
+        self.trace.say(f"{n} nodes, k={settings.k}, latency {latency:g} s{', on disks' * (self.path is not None)}, {spec.ACCEPTORS} accept")
         if self.more.random() < CROWDS:
             places = n * self.more.choice((3, 5, 8))
             assert self.network.carrier is not None
@@ -115,7 +122,7 @@ class Run:
                 task.cancel()
             await asyncio.gather(*self.working, return_exceptions=True)
             await self.network.close()
-        await asyncio.sleep(10.0)  # what is closing has closed
+        await asyncio.sleep(LAST)  # what is closing has closed
         self.invariants.closed()
 
     # --- the storm --------------------------------------------------------------------------------------------------------
@@ -165,6 +172,8 @@ class Run:
             lambda: DiskErrors(some, rng.choice((0.3, 1.0))),
             lambda: Churn(Exponential(120.0), away=rng.choice((0.0, 30.0)), nodes=some, disk=rng.random() < 0.5),
         ]
+        if self.path is not None and self.more.random() < RESTARTS:
+            return Crash(some, back_after=rng.choice((0.0, 20.0, 600.0)), silent=rng.random() < 0.5, disk=True)
         if wild:
             faults += [lambda: Liars(some, lies=tuple(rng.sample(("values", "contacts", "namespaces", "bags", "promises"), 2)))] * 2
         return rng.choice(faults)()
@@ -264,9 +273,14 @@ class Run:
 
     async def _entry_set(self, member: Member, peer: Peer) -> str:
         author, topic, value = self.rng.choice(self.authors), self._topic(), self._value()
-        self.signed.setdefault((author.public_key, topic), set()).add(value)
+        known = [each for each in self.acknowledged if each[0] == "entry"]
+        tie = bool(known) and self.more.random() < TIES
+        if tie:
+            _, public_key, topic = self.more.choice(known)
+            author = next(each for each in self.authors if each.public_key == public_key)
         before = self.acknowledged.get(("entry", author.public_key, topic))
-        sequence = before if self.more.random() < TIES else None
+        sequence = before if tie else None
+        self.signed.setdefault((author.public_key, topic), set()).add(value)
         await peer.namespace_set(author.private_key, author.public_key, topic, value, sequence)
         if sequence is None:
             sequence = int(str(peer.last.facts.get("sequence", 0)))

@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 
 from tests.simulation import planted
+from tests.simulation.planting import PLANTED
 from tests.simulation.scenario import MODES, Run
 
 QUICK = range(1)
@@ -82,9 +83,9 @@ def test_chance_that_no_seed_decides_is_found_out(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", planted.PLANTED)
+@pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    mode, first, planting = planted.PLANTED[name]
+    mode, first, planting = PLANTED[name]
     planting(monkeypatch)
     for seed in (first, *range(ENOUGH)):  # the one that found it last time, to save time
         if failure(seed, mode):

@@ -10,6 +10,7 @@ nothing happening has its time in a heap, and is found by the first event after 
 - every request ends within 5 s of the node's own clock, whatever that makes of true time; it is written twice at the most; and the
   reply that ends it was given by the one who was asked, to that very request;
 - a hand-over says an age at which somebody really has it; what a node gives away was taken by all of its replicas before;
+- the shared timer looks at everybody in time;
 - of several links to one uid at most one is open, the one that is used, and the others go within their time.
 
 `honest` and `skewed` say of the run whether nobody lies, and whether some clock is or was wrong: then who tells what is not known.
@@ -34,7 +35,7 @@ from p2pnb.net.carrier import TICK
 from p2pnb.net.link import CLOSED, LONG_FAREWELL, OPEN, OPENING, RETIRED
 from p2pnb.uid import common_prefix_length
 from p2pnb.wire.messages import BagAdd, NamespaceSet, Request, Set, Stored, Welcome
-from tests.simulation.keeping import HAIR, Item, Keeping, item_of
+from tests.simulation.keeping import HAIR, Item, Keeping, Vote, item_of
 from tests.simulation.noted import NotedBuckets, NotedDict, WatchedLoop
 
 LIMIT = 5.0  # the draft's seconds for a request, and not what the code under test makes of them
@@ -48,8 +49,9 @@ GRACE = {OPENING: spec.HANDSHAKE_TIMEOUT, RETIRED: LONG_FAREWELL, CLOSED: memory
 class Watch:
     """Watches all nodes of `network`, each in each of its lives. `say` is told what is wrong."""
 
-    def __init__(self, network: Network, say: Callable[[str], None]) -> None:
+    def __init__(self, network: Network, loop: WatchedLoop, say: Callable[[str], None]) -> None:
         self.network = network
+        self.loop = loop
         self.say = say
         self.honest, self.skewed = True, False
         self.events = 0
@@ -65,16 +67,13 @@ class Watch:
         self._look_at = 0.0
         self._given: dict[Any, list[Any]] = {}  # replies, by who gave them to whom on which request, until they arrive
         self._youngest: dict[Item, float] = {}  # when the newest copy of each item that ever was anywhere was set
+        self._cast: set[Vote] = set()  # every vote in a bag
         self._closing: dict[Any, float] = {}  # links that have closed, and since when
-        self._loop: WatchedLoop | None = None
-
-    def begin(self, loop: WatchedLoop) -> None:
-        self._loop = loop
         loop.after = self._after
 
     @property
     def now(self) -> float:
-        return 0.0 if self._loop is None else self._loop.clock
+        return self.loop.clock
 
     # --- after every event ------------------------------------------------------------------------------------------------
 
@@ -108,6 +107,10 @@ class Watch:
             if life.member.peer is life.peer:
                 life.sweep()
         self._closing = {link: since for link, since in self._closing.items() if link in link._endpoint._links}
+        assert self.network.carrier is not None
+        first = min(self.network.carrier.sweep._ticks, default=None)
+        if first is not None and first * TICK < self.now - 2 * TICK:
+            self.say(f"whoever was to be looked at {self.now - first * TICK:.2f} s ago still waits for the shared timer")
 
     # --- lives --------------------------------------------------------------------------------------------------------------
 
@@ -124,7 +127,7 @@ class Watch:
         life = self.lives[position] = Life(self, member)
         keeping = self.stores.get(id(peer.store))
         if keeping is None:
-            keeping = Keeping(peer.store, position, self.touched, self.say, self._taken, partial(self._thrown, life))
+            keeping = Keeping(peer.store, position, self.touched, self.say, self._taken, partial(self._thrown, life), self._cast)
             self.stores[id(peer.store)] = keeping
         keeping.clock = lambda: member.living().clock()
         keeping.thrown = partial(self._thrown, life)
