@@ -168,7 +168,7 @@ async def _stuffing(liars: int, n: int, seed: int) -> pd.DataFrame:
         for villain in town.rng.sample(replicas, liars):
             villain.lie(lambda request, truth: Bag(fakes) if isinstance(request, BagQuery) else truth)
         reader = next(each for each in honest if each not in replicas).peer
-        replies = await reader.survey(topic.int, BagPopular(topic.int))
+        replies, _ = await reader.survey(topic.int, BagPopular(topic.int))
         answers = [reply for _, reply in replies if isinstance(reply, Bag)]
         medians = [entry.value for entry in merge.popular(answers)]
     places = {"loudest": [value in values for value in loudest(answers)[:5]], "medians": [value in values for value in medians[:5]]}

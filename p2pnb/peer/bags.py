@@ -100,7 +100,7 @@ class Bags(Records):
     async def _bags(self, query: BagQuery, procedure: str) -> list[Bag]:
         report = self._begin(procedure)
         began = self.clock()
-        answers = await self.survey(query.key, query)
+        answers, _ = await self.survey(query.key, query)
         bags = [reply for _, reply in answers if isinstance(reply, Bag)]
         report.facts.update(asked=len(answers), holders=len(bags))
         self._mend(query.key, bags, [whom for whom, reply in answers if whom is not None and not isinstance(reply, Bag)], began)

@@ -22,6 +22,7 @@ from p2pnb.peer.cause import UPKEEP
 from p2pnb.peer.identity import as_public_key, as_signing_key
 from p2pnb.peer.records import Records
 from p2pnb.peer.report import Report
+from p2pnb.peer.search import Search
 from p2pnb.peer.values import as_record_value
 from p2pnb.uid import as_key
 from p2pnb.wire.contact import Contact
@@ -54,19 +55,21 @@ class Namespaces(Records):
         if sequence is not None and (type(sequence) is not int or not 0 <= sequence <= spec.MAX_SEQUENCE):
             raise brief(ValueError(f"a sequence number is an integer of 0 to 2^63 - 1, not {sequence!r}"))
         report = self._begin("namespace_set")
+        found: Search | None = None
         if sequence is None:
-            newest = await self._newest(public, name.int, report)
+            newest, search = await self._newest(public, name.int, report)
             sequence = 0 if newest is None else newest.sequence + 1
+            found = search if self.replication <= spec.MERGE_PEERS else None
         signature = sign(signer, network=self.network, key=name.int, sequence=sequence, value=octets)
         request = NamespaceSet(public, name.int, octets, signature, sequence)
         report.facts["sequence"] = sequence
         full: StoreFull | None = None
         try:
-            await self.replicate(point_of(public, name.int), request, report)
+            await self.replicate(point_of(public, name.int), request, report, found)
         except StoreFull as error:
             full = error
         if report.refused:
-            newest = await self._newest(public, name.int, report)
+            newest, _ = await self._newest(public, name.int, report)
             if newest is not None and newest.sequence > sequence:
                 raise StaleSequence(
                     f"version {sequence} is older than version {newest.sequence} in the network: "
@@ -92,7 +95,7 @@ class Namespaces(Records):
         public, name = as_public_key(public_key), as_key(key).int
         report = self._begin("namespace_ref")
         if signature is None:
-            version = await self._newest(public, name, report)
+            version, _ = await self._newest(public, name, report)
         else:
             version = self.lasting.pinned(public, name, pinned := _as_signature(signature)) or await self._pinned(public, name, pinned)
         if version is None:
@@ -121,20 +124,20 @@ class Namespaces(Records):
             raise BadSignature("that peer sent a version whose signature does not hold")
         return reply.value
 
-    async def _newest(self, public: bytes, name: int, report: Report) -> Version | None:
-        """The newest valid version that the 5 nearest have; those that had an older one, or none, are told."""
+    async def _newest(self, public: bytes, name: int, report: Report) -> tuple[Version | None, Search]:
+        """The newest valid version that the 5 nearest have, and how they were found; those that had an older one, or none, are told."""
         began, request = self.clock(), NamespaceRef(public, name)
-        answers = await self.survey(point_of(public, name), request)
+        answers, search = await self.survey(point_of(public, name), request)
         versions = [reply for _, reply in answers if isinstance(reply, Version)]
         newest = merge.newest(versions, lambda version: self._holds(public, name, version))
         report.facts.update(asked=len(answers), holders=len(versions))
         if newest is None:
-            return None
+            return None, search
         version = newest.aged(None)
         age = handed_on(newest.age, self.clock() - began)
         told = NamespaceSet(public, name, version.value, version.signature, version.sequence, UNTOLD_AGE if age is None else age)
         self._tell(told, [whom for whom, reply in answers if not isinstance(reply, Version) or reply.aged(None) != version])
-        return version
+        return version, search
 
     def _tell(self, newest: NamespaceSet, outdated: Iterable[Contact | None]) -> None:
         """Hands the newest version, with its age, to those that answered otherwise (None: this peer), in the background."""

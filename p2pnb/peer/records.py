@@ -6,6 +6,7 @@ A peer is itself one of the nearest where it is: it answers its own request, as 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from p2pnb import spec
@@ -15,7 +16,7 @@ from p2pnb.errors import PeerUnreachable, StoreFull
 from p2pnb.peer.core import Core
 from p2pnb.peer.replication import Replication
 from p2pnb.peer.report import Report
-from p2pnb.peer.search import Survey
+from p2pnb.peer.search import Search, Survey
 from p2pnb.uid import as_key, short
 from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import Peers, Reply, Request, Set, Stored
@@ -26,24 +27,17 @@ MORE_TRIES = 2  # of a reading that found nothing, or a writing that reached too
 class Records(Core):
     """Writing to replicas, and reading from several."""
 
-    async def replicate(self, key: int, request: Request, report: Report) -> list[Contact]:
+    async def replicate(self, key: int, request: Request, report: Report, found: Search | None = None) -> list[Contact]:
         """Looks up `key` and writes `request` to the `replication` nearest peers, this one included where it is one of them.
 
         Once one of the nearest has answered, the record travels along with the question to each of those who seem to be the others.
+        `found`: it was looked up just now.
 
         `report` says how it went; returns the contacts that took it. Raises `StoreFull` when no replica did, and
         `PeerUnreachable` when none could be reached.
         """
         writing = Replication(self, request, report, self.patience.seconds)
-
-        def along(lookup: Lookup, whom: Contact) -> None:
-            nearest = lookup.leading if lookup.surveyed else []
-            if self.listens and nearest and self.own ^ key < (nearest[-1].uid or 0) ^ key:
-                nearest.pop()  # that place is our own
-            if whom in nearest:
-                writing.ahead(whom)
-
-        search = await self.search(key, Peers(key), want=self.replication, thrifty=True, along=along)
+        search = found or await self._look_up(key, self.replication, writing.ahead)
         candidates = search.lookup.answered(spec.ACCEPTORS)
         report.wanted = wanted = self.replication
         nearer = sum(1 for each in candidates if each.uid is not None and each.uid ^ key < self.own ^ key)
@@ -75,18 +69,33 @@ class Records(Core):
             if not writing.missing:
                 return
 
-    async def survey(self, key: int, request: Request) -> list[tuple[Contact | None, Reply]]:
-        """Who of the 5 peers nearest to `key` answers what to `request` (None: this one); a quorum of 3 does where the others are slow."""
-        found = (await self.search(key, Peers(key), want=spec.MERGE_PEERS, thrifty=True)).lookup
-        contacts = found.nearest
+    async def survey(self, key: int, request: Request) -> tuple[list[tuple[Contact | None, Reply]], Search]:
+        """Who of the 5 peers nearest to `key` answers what to `request` (None: this one); a quorum of 3 does where the others are slow.
+
+        Also returns the search that found them. The request travels along with its questions, as a record does in `replicate`.
+        """
+        asking = Survey(self, request, self.patience.seconds)
+        search = await self._look_up(key, spec.MERGE_PEERS, asking.ahead)
+        contacts = search.lookup.nearest
         nearer = sum(1 for each in contacts if each.uid is not None and each.uid ^ key < self.own ^ key)
         answers: list[tuple[Contact | None, Reply]] = []
         if self.listens and nearer < spec.MERGE_PEERS:
             answers.append((None, await self._own_answer(request)))
             contacts = contacts[: spec.MERGE_PEERS - 1]
-        asking = Survey(self, contacts, request, spec.MERGE_QUORUM - len(answers), self.patience.seconds)
-        await asking.run()
-        return [*answers, *asking.answers]
+        await asking.ask(contacts, spec.MERGE_QUORUM - len(answers))
+        return [*answers, *asking.answers], search
+
+    async def _look_up(self, key: int, want: int, ahead: Callable[[Contact], None]) -> Search:
+        """Finds the `want` nearest; has `ahead` called with those who seem to be among them, when they are asked or have answered."""
+
+        def along(lookup: Lookup, whom: Contact) -> None:
+            nearest = lookup.leading if lookup.surveyed else []
+            if self.listens and nearest and self.own ^ key < (nearest[-1].uid or 0) ^ key:
+                nearest.pop()  # that place is our own
+            if whom in nearest:
+                ahead(whom)
+
+        return await self.search(key, Peers(key), want=want, thrifty=True, along=along)
 
     async def ask_at(self, uid: Any, request: Request) -> Reply:
         """What the peer known as `uid` replies. Looks for it where the table does not have it; raises `PeerUnreachable`."""

@@ -248,46 +248,50 @@ class PolicySearch(Search):
 
 
 class Survey(Driver):
-    """Asks each of `contacts` the same, and ends when all have answered or failed, or `quorum` have and the rest is slow."""
+    """Asks several peers the same, `request`: the nearest that a lookup found, those who seemed to be so `ahead` of its end."""
 
-    def __init__(
-        self,
-        asker: Asker,
-        contacts: Iterable[Contact],
-        request: Request,
-        quorum: int,
-        patience: float,
-    ) -> None:
+    def __init__(self, asker: Asker, request: Request, patience: float) -> None:
         super().__init__(asker)
-        self.answers: list[tuple[Contact, Reply]] = []
-        self.failed: list[tuple[Contact, P2PError]] = []
-        self._contacts = list(contacts)
+        self._contacts: list[Contact] = []
+        self._outcomes: dict[Contact, Outcome | None] = {}  # None: not yet
         self._request = request
-        self._quorum = quorum
+        self._datum = self._written(request)
+        self._quorum = 0
         self._patience = patience
-        self._left = len(self._contacts)
-        self._since: float | None = None
+        self._since = 0.0
+
+    @property
+    def answers(self) -> list[tuple[Contact, Reply]]:
+        """What those who were to be asked have answered."""
+        outcomes = [(whom, self._outcomes[whom]) for whom in self._contacts]
+        return [(whom, outcome) for whom, outcome in outcomes if outcome is not None and not isinstance(outcome, P2PError)]
+
+    def ahead(self, whom: Contact) -> None:
+        """Asks `whom`, once."""
+        if whom not in self._outcomes:
+            self._outcomes[whom] = None
+            self._ask(whom, self._request, self._answered, self._datum, self._cause)
+
+    async def ask(self, contacts: Iterable[Contact], quorum: int) -> None:
+        """Returns when all of `contacts` have answered or failed, or `quorum` have answered and the rest is slow."""
+        self._contacts = list(contacts)
+        self._quorum = quorum
+        self._since = self._clock()
+        for each in self._contacts:
+            self.ahead(each)
+        await self.run()
 
     def _pump(self) -> None:
         now = self._clock()
-        if self._since is None:
-            self._since = now
-            datum = self._written(self._request)
-            for contact in self._contacts:
-                self._ask(contact, self._request, self._answered, datum, self._cause)
         slow = self._since + self._patience <= now  # the very sum that it wakes at: a difference may be rounded otherwise
-        if not self._left or (slow and len(self.answers) >= self._quorum):
+        if all(self._outcomes[each] is not None for each in self._contacts) or (slow and len(self.answers) >= self._quorum):
             self._end()
         elif not slow:
             self._wake_at(self._since + self._patience)
 
     def _answered(self, whom: Contact, outcome: Outcome) -> None:
-        self._left -= 1
-        if isinstance(outcome, P2PError):
-            self.failed.append((whom, outcome))
-        else:
-            self.answers.append((whom, outcome))
-        if not self._over:
+        self._outcomes[whom] = outcome
+        if self._future is not None and not self._over:
             self._pump()
 
 

@@ -216,3 +216,25 @@ def test_votes_and_entries_travel_with_it_too() -> None:
             assert along["namespace-set"] > 50
 
     simulate(test)
+
+
+def test_the_next_version_of_an_entry_takes_one_lookup_and_so_does_reading() -> None:
+    async def test() -> None:
+        async with town(40, 7) as network:
+            rng, author = random.Random(8), Author(bytes(range(32)))
+            counts: Counter[str] = Counter()
+            for number in range(20):
+                topic, (peer, reader) = Key(rng.randbytes(32)), rng.sample(peers(network), 2)
+                for _ in range(2):
+                    network.log.events.clear()
+                    await peer.namespace_set(author.private_key, author.public_key, topic, value := rng.randbytes(32))
+                counts.update(event.verb for event in network.log.events if event.node == peer.own)
+                assert peer.last.facts["sequence"] == 1, number
+                network.log.events.clear()
+                assert await reader.namespace_ref(author.public_key, topic) == value
+                counts.update(f"{event.verb}, reading" for event in network.log.events if event.node == reader.own)
+            assert {verb: round(count / 20) for verb, count in counts.items()} == {
+                "peers": 5, "namespace-ref": 5, "namespace-set": 5, "peers, reading": 5, "namespace-ref, reading": 5,
+            }  # fmt: skip
+
+    simulate(test)

@@ -183,8 +183,8 @@ def test_a_hint_without_a_uid_is_introduced_first(named: int | None) -> None:
 def test_three_answers_do_where_the_others_are_slow(slow: int, answers: int, seconds: float) -> None:
     async def test() -> None:
         oracle = Oracle(lambda whom, _: (4.0 if (whom.uid or 0) <= slow else 0.1, Bag(())))
-        survey = Survey(oracle, EIGHT[:5], BagPopular(0), spec.MERGE_QUORUM, 1.0)
-        await survey.run()
+        survey = Survey(oracle, BagPopular(0), 1.0)
+        await survey.ask(EIGHT[:5], spec.MERGE_QUORUM)
         assert (len(survey.answers), oracle.elapsed) == (answers, seconds)
 
     simulate(test)
@@ -193,12 +193,27 @@ def test_three_answers_do_where_the_others_are_slow(slow: int, answers: int, sec
 def test_failures_are_no_answers() -> None:
     async def test() -> None:
         oracle = Oracle(lambda whom, _: (0.1, Bag(())) if whom.uid == 1 else SILENT)
-        survey = Survey(oracle, EIGHT[:5], BagPopular(0), spec.MERGE_QUORUM, 1.0)
-        await survey.run()
-        assert (len(survey.answers), len(survey.failed), oracle.elapsed) == (1, 4, 5.0)
-        nobody = Survey(oracle, [], BagPopular(0), spec.MERGE_QUORUM, 1.0)
-        await nobody.run()
+        survey = Survey(oracle, BagPopular(0), 1.0)
+        await survey.ask(EIGHT[:5], spec.MERGE_QUORUM)
+        assert (survey.answers, oracle.elapsed) == ([(EIGHT[0], Bag(()))], 5.0)
+        nobody = Survey(oracle, BagPopular(0), 1.0)
+        await nobody.ask([], spec.MERGE_QUORUM)
         assert nobody.answers == []
+
+    simulate(test)
+
+
+def test_who_was_asked_ahead_counts_if_it_is_one_of_the_nearest() -> None:
+    async def test() -> None:
+        oracle = Oracle(lambda whom, _: (0.4 if whom.uid == 2 else 0.1, Bag(())))
+        survey = Survey(oracle, BagPopular(0), 1.0)
+        for each in (EIGHT[0], EIGHT[1], EIGHT[7], EIGHT[0]):
+            survey.ahead(each)
+        await asyncio.sleep(0.2)
+        await survey.ask(EIGHT[:3], spec.MERGE_QUORUM)
+        assert oracle.order == [(0.0, 1), (0.0, 2), (0.0, 8), (0.2, 3)]
+        assert [each.uid for each, _ in survey.answers] == [1, 2, 3], "and not the eighth"
+        assert oracle.elapsed == 0.4
 
     simulate(test)
 
