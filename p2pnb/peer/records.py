@@ -86,7 +86,10 @@ class Records(Core):
         return [*answers, *asking.answers], search
 
     async def _look_up(self, key: int, want: int, ahead: Callable[[Contact], None]) -> Search:
-        """Finds the `want` nearest; has `ahead` called with those who seem to be among them, when they are asked or have answered."""
+        """Finds the `want` nearest; has `ahead` called with those who seem to be among them, when they are asked or have answered.
+
+        Where a bucket holds fewer than `want`, nobody knows so many neighbours, and nothing goes ahead.
+        """
 
         def along(lookup: Lookup, whom: Contact) -> None:
             nearest = lookup.leading if lookup.surveyed else []
@@ -95,7 +98,7 @@ class Records(Core):
             if whom in nearest:
                 ahead(whom)
 
-        return await self.search(key, Peers(key), want=want, thrifty=True, along=along)
+        return await self.search(key, Peers(key), want=want, thrifty=True, along=along if self.k >= want else None)
 
     async def ask_at(self, uid: Any, request: Request) -> Reply:
         """What the peer known as `uid` replies. Looks for it where the table does not have it; raises `PeerUnreachable`."""

@@ -238,3 +238,20 @@ def test_the_next_version_of_an_entry_takes_one_lookup_and_so_does_reading() -> 
             }  # fmt: skip
 
     simulate(test)
+
+
+def test_where_buckets_are_small_nothing_goes_ahead() -> None:
+    """With three in a bucket, a peer does not know its five neighbours: what it names is no survey."""
+
+    async def test() -> None:
+        async with town(40, 9, k=3) as network:
+            rng = random.Random(10)
+            for number in range(20):
+                peer = rng.choice(peers(network))
+                network.log.events.clear()
+                await peer.set(some_value(number))
+                assert (peer.last.stored, peer.last.spare) == (5, 0)
+                questions = [event.time for event in network.log.events if event.verb == "peers"]
+                assert min(event.time for event in network.log.events if event.verb == "set") > max(questions)
+
+    simulate(test)
