@@ -76,7 +76,7 @@ class Peer(Values, Bags, Namespaces):
     async def bootstrap(self, *, far: bool = True) -> None:
         """Fills the routing table from the peers it knows (the draft, `peer-bootstrap`).
 
-        First the surroundings, by a lookup of its own uid that ends when the 8 nearest have answered; then, unless
+        First the surroundings, by a lookup of its own uid that dials few and ends when the 8 nearest have answered; then, unless
         `far` is False, each bucket farther away than those 8 that still has room is filled, as `fill` says. Raises
         `PeerUnreachable` when it knows nobody, or nobody whom it knows answers.
 
@@ -85,7 +85,7 @@ class Peer(Values, Bags, Namespaces):
         self._begin("bootstrap")
         if not len(self.table) and not await self.recall():
             raise PeerUnreachable("this peer knows nobody yet: await peer.connect(ip, port) first")
-        found = await self.search(self.own, Peers(self.own), want=spec.JOIN_NEAREST)
+        found = await self.search(self.own, Peers(self.own), want=spec.JOIN_NEAREST, thrifty=True)
         if not found.lookup.nearest:
             raise PeerUnreachable("none of the peers it knows answered: await peer.connect(ip, port) to a live one")
         if far:
