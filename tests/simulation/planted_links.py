@@ -18,7 +18,7 @@ from p2pnb.wire.messages import Nearest
 from tests.simulation.planting import Patch, plant
 
 
-@plant("safety", 17)
+@plant("safety", 16)
 def what_was_lost_is_asked_again_and_again(patch: Patch) -> None:
     lost = Requests.lost
 

@@ -71,7 +71,7 @@ def a_vote_counts_twice_after_a_restart(patch: Patch) -> None:
     patch.setattr(BagStore, "restore", doubled)
 
 
-@plant("liveness", 1)
+@plant("liveness", 5)
 def what_was_published_is_forgotten_in_a_restart(patch: Patch) -> None:
     load, adopt = Lasting._load, Core.adopt
 
