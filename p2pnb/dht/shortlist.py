@@ -27,7 +27,7 @@ class Shortlist:
         self.target = target
         self.own = own
         self.want = want
-        self.events: list[Event] = []
+        self._moves: list[tuple[float, str, Contact, int | None, int]] = []  # which become `events` where somebody looks at them
         self._own_address = own_address
         self._by_uid: dict[int, Candidate] = {}  # one of those that a uid is said to have addresses of
         self._by_address: dict[tuple[str, int], Candidate] = {}  # whose uid was not known when it was named
@@ -35,6 +35,11 @@ class Shortlist:
         self._table = Referrer(None)  # who named the seeds
         self._rest: list[tuple[list[Contact], Referrer, Candidate | None]] = []  # hints that wait, and who named them
         self._smooth = True  # as long as nobody failed, was slow or was given up
+
+    @property
+    def events(self) -> list[Event]:
+        """Every transition until now, in order."""
+        return [Event(*move) for move in self._moves]
 
     def _name_nearest(self, hints: list[Contact], referrer: Referrer, source: Candidate | None, now: float) -> None:
         """Takes note of the `want` nearest of `hints`, and of those without a uid; of the others when they are needed."""
@@ -131,5 +136,5 @@ class Shortlist:
         before, candidate.state = candidate.state, candidate.after(event)
         if event in _TROUBLE:
             self._smooth = False
-        self.events.append(Event(now, event, candidate.contact, candidate.referrers[0].uid, candidate.hop))
+        self._moves.append((now, event, candidate.contact, candidate.referrers[0].uid, candidate.hop))
         return before

@@ -66,7 +66,8 @@ class RoutingTable:
         if position is None:
             waited = self._uncache(bucket, uid, contact)
             return self._admit(bucket, Row(contact, now, 0, dialled or waited))
-        if live.contacts[position].address == contact.address:
+        known = live.contacts[position]
+        if known is contact or known.address == contact.address:
             live.refresh(position, now, dialled)
             return None
         live.take(bucket, position)  # it has moved: the old address counts for nothing

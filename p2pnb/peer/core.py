@@ -234,8 +234,11 @@ class Core:
             if type(request) is Iam:
                 self._check_iam(request, item)
             reply = self.responder.answer(request, uid=uid, ip=item.ip, port=item.port, now=self.clock())
-            told = partial(self._tell_upkeep, request, item, uid)
-            self._replies.answer(item, reply.map(told) if isinstance(reply, Deferred) else told(reply))
+            if isinstance(reply, Deferred):
+                reply = reply.map(partial(self._tell_upkeep, request, item, uid))
+            else:
+                self._tell_upkeep(request, item, uid, reply)
+            self._replies.answer(item, reply)
         else:
             self.requests.received(item)
             self._learn(item, uid)
@@ -255,11 +258,10 @@ class Core:
 
     def _learn(self, item: Received, uid: int | None) -> None:
         """Whoever speaks on a link is alive, and is who the link says."""
-        link = item.link
-        if uid is None or (link is not None and not link.listens) or self._liars.get(uid, 0.0) > self.clock():
+        link, now = item.link, self.clock()
+        if uid is None or (link is not None and not link.listens) or (self._liars and self._liars.get(uid, 0.0) > now):
             return
-        speaker = contact(item.ip, item.port, uid)
-        doubtful = self.table.seen(speaker, self.clock(), dialled=link is None or link.outbound)
+        doubtful = self.table.seen(contact(item.ip, item.port, uid), now, dialled=link is None or link.outbound)
         if doubtful is not None:
             self._check(doubtful)
 

@@ -64,6 +64,7 @@ class Filling(Driver):
         self._table = table
         self._bucket = bucket
         self._heard: set[int | None] = set()  # who was named, is in the bucket, and was not in the table
+        self._unasked: set[int | None] = set()  # those of them whom the lookup has not chosen yet
         self._fruitless = 0  # replies in a row that named nobody new, though they named all they had
         self._names_due = 0.0  # until when it waits for somebody to name others
         self._waiting: dict[Contact, float] = {}  # who was asked, and until when its answer is waited for
@@ -73,12 +74,19 @@ class Filling(Driver):
         """Whether nobody knows anybody new in the bucket."""
         return self._fruitless >= ENOUGH
 
+    def _left(self) -> int:
+        """How many who were named are still to be asked; those whom only peers in doubt have named do not count."""
+        if not self.lookup.failures:
+            return len(self._unasked)
+        return sum(each.uid in self._unasked for each in self.lookup.promising)
+
     def _pump(self) -> None:
         lookup, now = self.lookup, self._clock()
         room = self._table.room(self._bucket)
         free = room - sum(until > now for until in self._waiting.values())
         while free > 0 and now >= self._names_due and (chosen := lookup.next(now)) is not None:
-            names_wanted = not self.exhausted and sum(each.uid in self._heard for each in lookup.promising) < free
+            names_wanted = not self.exhausted and self._left() < free
+            self._unasked.discard(chosen.uid)
             if chosen.uid in self._table and not names_wanted:
                 lookup.replied(chosen, (), now)
                 continue
@@ -117,5 +125,6 @@ class Filling(Driver):
         strangers = [each for each in inside if each.uid not in table]
         new = {each.uid for each in strangers} - self._heard
         self._heard |= new
+        self._unasked |= new
         self._fruitless = 0 if new or len(inside) == len(named) else self._fruitless + 1
         return strangers if inside or table.room(bucket) < table.k else list(named)

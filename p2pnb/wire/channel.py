@@ -226,7 +226,7 @@ class PlainChannel:
         self._own = uid
         self._network = network
         self._hello = _plain_greeting(uid, listen_port, network)
-        self._deframer = Deframer()
+        self._deframer: Deframer | None = None  # while a frame is not complete
         self._ended = ""  # the reason, once nothing more is taken
         self.records = 0  # messages sealed and received
         self.established = False
@@ -236,7 +236,7 @@ class PlainChannel:
     @property
     def held(self) -> int:
         """Bytes that arrived and wait for the rest of their message."""
-        return self._deframer.held
+        return self._deframer.held if self._deframer is not None else 0
 
     def start(self) -> bytes:
         """Our `hello`, once, for the end that dialled; else nothing."""
@@ -252,7 +252,7 @@ class PlainChannel:
         try:
             if not self.established:
                 return self._greet(data)
-            texts = self._deframer.feed(data)
+            texts = self._unframe(data)
             self.records += len(texts)
             return b"", texts
         except ProtocolError as error:
@@ -272,8 +272,21 @@ class PlainChannel:
         """The stream has ended. Raises `ProtocolError` when it ended before or inside a message."""
         if not self.established:
             raise HandshakeError("the connection ended before the greeting did", self._ended or "closed")
-        if self._deframer.partial:
+        if self._deframer is not None:
             raise RemoteProtocolError("the connection ended inside a message")
+
+    def _unframe(self, data: bytes) -> list[bytes]:
+        """The texts that `data` completes."""
+        deframer = self._deframer
+        if deframer is None:
+            whole = whole_frames(data)
+            if whole is not None:
+                return whole
+            deframer = self._deframer = Deframer()
+        texts = deframer.feed(data)
+        if not deframer.partial:
+            self._deframer = None
+        return texts
 
     def _say_hello(self) -> bytes:
         hello, self._hello = self._hello, b""
@@ -281,7 +294,7 @@ class PlainChannel:
 
     def _greet(self, data: bytes) -> tuple[bytes, list[bytes]]:
         """`receive` until the other end's `hello` is complete; answers with ours, unless it was said."""
-        texts = _or_not_a_peer(self._deframer.feed, data)
+        texts = _or_not_a_peer(self._unframe, data)
         if not texts:
             return b"", []
         hello, more = _or_not_a_peer(_recall_hello, texts.pop(0))

@@ -13,7 +13,7 @@ from typing import Any
 from p2pnb.errors import LocalProtocolError
 from p2pnb.spec import SIZE_PREFIX
 from p2pnb.wire.channel import PlainChannel
-from p2pnb.wire.messages import Message, Nearest, Stored, Value, Version, to_datum
+from p2pnb.wire.messages import Message, Nearest, Peers, Stored, Value, Version, Welcome, to_datum
 from p2pnb.wire.noise import HandshakeError
 from p2pnb.wire.sexp import dumps
 
@@ -46,9 +46,18 @@ def size_of(message: Message) -> int:
         return len("#(peer)") + sum([1 + len(each.datum.text or dumps(each.datum)) for each in message.contacts])
     if type(message) is Stored:
         return len("#t")
+    if type(message) is Welcome:  # of each peer another one
+        return len('#(welcome "" )') + len(message.ip) + len(f"{message.port} ") + _digits(message.uid)
+    if type(message) is Peers:
+        return len("#(peers )") + _digits(message.key)
     if isinstance(message, (Value, Version)) and message.age is not None:  # which differs each time, beside much that does not
         return _size_of(Value(message.value) if isinstance(message, Value) else message.aged(None)) + 1 + len(str(message.age))
     return _size_of(message)
+
+
+@lru_cache(maxsize=16_384)
+def _digits(number: int) -> int:
+    return len(str(number))
 
 
 @lru_cache(maxsize=4_096)
