@@ -134,7 +134,8 @@ class Lookup(Shortlist):
         if self._answer(candidate, "replied", now):
             named = list(islice(hints, spec.MAX_CONTACTS))
             self.surveyed = self.surveyed or self._is_near(candidate, named)
-            self._name_nearest(named, Referrer(candidate.contact.uid), candidate, now)
+            if named:
+                self._name_nearest(named, Referrer(candidate.contact.uid), candidate, now)
             self._settle(now)
 
     def found(self, contact: Contact, now: float) -> None:

@@ -209,18 +209,19 @@ class RoutingTable:
         With `live_only`, contacts that failed last time come after all others, and only if there are fewer than `n` of those.
         """
         live = self._live
-        contacts, failures = live.contacts, live.failures
+        failures, distance = live.failures, target.__xor__
         found: list[Contact] = []
-        doubtful: list[Contact] = []
+        doubtful: list[tuple[int, Contact]] = []
         for start, end in self._spans(target):
-            part = contacts[start:end]
+            part = list(zip(map(distance, live.uids[start:end]), live.contacts[start:end], strict=True))
             if live_only and failures.count(0, start, end) != end - start:
-                doubtful += [contact for contact, count in zip(part, failures[start:end], strict=True) if count]
-                part = [contact for contact, count in zip(part, failures[start:end], strict=True) if not count]
-            found += _sorted(part, target)
+                doubtful += [each for each, count in zip(part, failures[start:end], strict=True) if count]
+                part = [each for each, count in zip(part, failures[start:end], strict=True) if not count]
+            part.sort()
+            found += [contact for _, contact in part]
             if len(found) >= n:
                 return found[:n]
-        found += _sorted(doubtful, target)
+        found += [contact for _, contact in sorted(doubtful)]
         return found[:n]
 
     def nearer(self, key: int, than: int, now: float) -> int:
@@ -339,7 +340,3 @@ class RoutingTable:
                     "cached": cached,
                     "rtt_ms": buckets.rtts[position] * 1000.0,
                 }
-
-
-def _sorted(contacts: list[Contact], target: int) -> list[Contact]:
-    return sorted(contacts, key=lambda contact: contact.uid ^ target)  # type: ignore[operator]  # in a table all have a uid

@@ -24,6 +24,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from p2pnb.net.carrier import Address, Carrier, Listener
+from p2pnb.net.moments import Moments
 from p2pnb.wire.parcel import Parcel
 
 DATA = (bytes, Parcel)  # what a pipe carries
@@ -45,13 +46,14 @@ OPEN, FINISHING, GONE = range(3)
 class Condition:
     """How a wire is, in one direction. `rate`: how many bytes a second its reader takes; infinite where it takes all."""
 
-    __slots__ = ("blocked", "latency", "loss", "rate")
+    __slots__ = ("blocked", "latency", "loss", "rate", "steady")
 
     def __init__(self, latency: Latency, loss: float, blocked: bool = False, rate: float = NEVER) -> None:
         self.latency = latency
         self.loss = loss
         self.blocked = blocked
         self.rate = rate
+        self.steady = None if callable(latency) or loss else latency  # seconds that everything takes, where chance has no part
 
 
 class Pipe:
@@ -62,8 +64,7 @@ class Pipe:
     def __init__(self, network: MemoryNetwork, pair: Pair, connected: bool) -> None:
         self._network = network
         self._pair = pair
-        # when it arrives, what, and how many bytes of data that is; a list, because most pipes are empty and a deque takes 600 bytes
-        self._queue: list[tuple[float, bytes | Parcel | Exception | None, int]] = []
+        self._queue: list[tuple[float, bytes | Parcel | Exception | None, int]] = []  # when it arrives, what, and its bytes
         self._on_wire = 0  # bytes
         self._busy = False  # whether a delivery is scheduled
         self._paused = False  # whether the writer was told to wait
@@ -92,8 +93,8 @@ class Pipe:
         if not self.connected:
             return NEVER
         network = self._network
-        wire = network.wire(self._pair)
-        arrives = network.now() + network.delay(wire, REPEAT)
+        wire = network.everywhere if network.even else network.wire(self._pair)
+        arrives = network.now() + (network.delay(wire, REPEAT) if wire.steady is None else wire.steady)
         if self._queue and self._queue[-1][0] > arrives:
             arrives = self._queue[-1][0]
         return arrives + size / wire.rate
@@ -102,12 +103,12 @@ class Pipe:
         """Schedules the next delivery, unless one is, or nothing can move."""
         if self._busy or self.held or not self._queue:
             return
-        arrives = self._queue[0][0]
-        if arrives == NEVER or self._network.wire(self._pair).blocked:
-            self._network.stuck[self] = None
+        arrives, network = self._queue[0][0], self._network
+        if arrives == NEVER or (not network.even and network.wire(self._pair).blocked):
+            network.stuck[self] = None
             return
         self._busy = True
-        self._network.at(arrives, self._deliver)
+        network.at(arrives, self._deliver)
 
     def retry(self) -> None:
         """Something changed: what was lost for good is sent once more."""
@@ -122,7 +123,7 @@ class Pipe:
 
     def _deliver(self) -> None:
         self._busy = False
-        if not self._queue or self.held or self._network.wire(self._pair).blocked:
+        if not self._queue or self.held or (not self._network.even and self._network.wire(self._pair).blocked):
             self.run()
             return
         _, what, size = self._queue.pop(0)
@@ -264,36 +265,20 @@ class MemoryNetwork(Carrier):
         self.listeners: dict[Address, MemoryListener] = {}
         self.stuck: dict[Pipe, None] = {}  # pipes that wait for better conditions
         self.everywhere = Condition(latency, loss)
+        self.even = True  # whether all wires are as `everywhere` says
         self._between: dict[Pair, Condition] = {}
         self._rule: Callable[[Address, Address], Condition] | None = None
         self._next_port = 1024
-        self._moments: dict[float, list[tuple[Callable[..., None], tuple[Any, ...]]]] = {}  # what happens when
 
     def attach(self) -> None:
         super().attach()
-        self.now = self.loop.time
-
-    def at(self, when: float, call: Callable[..., None], *args: Any) -> None:
-        """Calls `call(*args)` at `when`. What happens at one moment has one timer: in simulated time much does."""
-        if when <= self.now():
-            self.loop.call_soon(call, *args)
-        elif (moment := self._moments.get(when)) is not None:
-            moment.append((call, args))
-        else:
-            self._moments[when] = [(call, args)]
-            self.loop.call_at(when, self._happen, when)
-
-    def _happen(self, when: float) -> None:
-        for call, args in self._moments.pop(when):
-            try:
-                call(*args)
-            except Exception as error:
-                self.loop.call_exception_handler({"message": f"{call!r} failed", "exception": error})
+        self.now, self.at = self.loop.time, Moments(self.loop).at
 
     def condition(
         self, a: Address, b: Address, *, latency: Latency | None = None, loss: float | None = None, blocked: bool | None = None
     ) -> None:
         """Changes the wire between the nodes that listen at `a` and `b`, both ways, from now on; None leaves a thing as it is."""
+        self.even = False
         for pair in ((a, b), (b, a)):
             now = self.wire(pair)
             self._between[pair] = Condition(
@@ -310,6 +295,7 @@ class MemoryNetwork(Carrier):
         It is asked once for each pair of addresses: whoever changes his mind calls this again.
         """
         self._rule = conditions
+        self.even = conditions is None
         self._between.clear()
         self._changed()
 
@@ -327,7 +313,7 @@ class MemoryNetwork(Carrier):
     def wire(self, pair: Pair) -> Condition:
         """How the wire from the one to the other node of `pair` is now."""
         if self._rule is None:
-            return self._between.get(pair, self.everywhere) if self._between else self.everywhere
+            return self._between.get(pair, self.everywhere)
         found = self._between.get(pair)
         if found is None:
             found = self._between[pair] = self._rule(*pair)
@@ -335,6 +321,8 @@ class MemoryNetwork(Carrier):
 
     def delay(self, wire: Condition, repeat: float) -> float:
         """Seconds that something takes now, with all its repetitions; infinite if it is always lost."""
+        if wire.steady is not None:
+            return wire.steady
         seconds = wire.latency(self.rng) if callable(wire.latency) else wire.latency
         if wire.loss >= 1.0:
             return NEVER
@@ -386,8 +374,7 @@ class MemoryNetwork(Carrier):
 
     def _crossing(self, pair: Pair, repeat: float) -> float:
         """Seconds that a greeting takes from the one to the other node of `pair`; infinite if it does not get through."""
-        wire = self.wire(pair)
-        return NEVER if wire.blocked else self.delay(wire, repeat)
+        return NEVER if (wire := self.wire(pair)).blocked else self.delay(wire, repeat)
 
     def _free_port(self, ip: str) -> int:
         """A port that nobody listens at, in a fixed order."""

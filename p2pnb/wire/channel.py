@@ -279,7 +279,7 @@ class PlainChannel:
         """The texts that `data` completes."""
         deframer = self._deframer
         if deframer is None:
-            whole = whole_frames(data)
+            whole = whole_frames(bytes(data))
             if whole is not None:
                 return whole
             deframer = self._deframer = Deframer()
