@@ -46,14 +46,13 @@ OPEN, FINISHING, GONE = range(3)
 class Condition:
     """How a wire is, in one direction. `rate`: how many bytes a second its reader takes; infinite where it takes all."""
 
-    __slots__ = ("blocked", "latency", "loss", "rate", "steady")
+    __slots__ = ("blocked", "latency", "loss", "rate")
 
     def __init__(self, latency: Latency, loss: float, blocked: bool = False, rate: float = NEVER) -> None:
         self.latency = latency
         self.loss = loss
         self.blocked = blocked
         self.rate = rate
-        self.steady = None if callable(latency) or loss else latency  # seconds that everything takes, where chance has no part
 
 
 class Pipe:
@@ -94,7 +93,7 @@ class Pipe:
             return NEVER
         network = self._network
         wire = network.everywhere if network.even else network.wire(self._pair)
-        arrives = network.now() + (network.delay(wire, REPEAT) if wire.steady is None else wire.steady)
+        arrives = network.now() + network.delay(wire, REPEAT)
         if self._queue and self._queue[-1][0] > arrives:
             arrives = self._queue[-1][0]
         return arrives + size / wire.rate
@@ -321,9 +320,9 @@ class MemoryNetwork(Carrier):
 
     def delay(self, wire: Condition, repeat: float) -> float:
         """Seconds that something takes now, with all its repetitions; infinite if it is always lost."""
-        if wire.steady is not None:
-            return wire.steady
         seconds = wire.latency(self.rng) if callable(wire.latency) else wire.latency
+        if not wire.loss:
+            return seconds
         if wire.loss >= 1.0:
             return NEVER
         while wire.loss and self.rng.random() < wire.loss:
