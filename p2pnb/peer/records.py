@@ -19,7 +19,7 @@ from p2pnb.peer.report import Report
 from p2pnb.peer.search import Search, Survey
 from p2pnb.uid import as_key, short
 from p2pnb.wire.contact import Contact
-from p2pnb.wire.messages import Peers, Reply, Request, Set, Stored
+from p2pnb.wire.messages import Nearest, Peers, Reply, Request, Set, Stored
 
 MORE_TRIES = 2  # of a reading that found nothing, or a writing that reached too few, where many did not answer
 
@@ -73,17 +73,29 @@ class Records(Core):
         """Who of the 5 peers nearest to `key` answers what to `request` (None: this one); a quorum of 3 does where the others are slow.
 
         Also returns the search that found them. The request travels along with its questions, as a record does in `replicate`.
+        Where none of them has the record, and many of those asked on the way did not answer, somebody else may be nearest: it looks again.
         """
         asking = Survey(self, request, self.patience.seconds)
         search = await self._look_up(key, spec.MERGE_PEERS, asking.ahead)
-        contacts = search.lookup.nearest
+        answers = await self._answers(key, request, asking, search)
+        for _ in range(MORE_TRIES):
+            has_it = any(not isinstance(reply, Nearest) for _, reply in answers)
+            if has_it or not isinstance(search.lookup, Lookup) or not search.troubled:
+                break
+            search = await self.search(key, Peers(key), want=spec.ACCEPTORS)
+            answers = await self._answers(key, request, Survey(self, request, self.patience.seconds), search)
+        return answers, search
+
+    async def _answers(self, key: int, request: Request, asking: Survey, search: Search) -> list[tuple[Contact | None, Reply]]:
+        """What the 5 nearest that `search` found answer, this peer included where it is one of them."""
+        contacts = search.lookup.answered(spec.MERGE_PEERS)
         nearer = sum(1 for each in contacts if each.uid is not None and each.uid ^ key < self.own ^ key)
         answers: list[tuple[Contact | None, Reply]] = []
         if self.listens and nearer < spec.MERGE_PEERS:
             answers.append((None, await self._own_answer(request)))
             contacts = contacts[: spec.MERGE_PEERS - 1]
         await asking.ask(contacts, spec.MERGE_QUORUM - len(answers))
-        return [*answers, *asking.answers], search
+        return [*answers, *asking.answers]
 
     async def _look_up(self, key: int, want: int, ahead: Callable[[Contact], None]) -> Search:
         """Finds the `want` nearest; has `ahead` called with those who seem to be among them, when they are asked or have answered.

@@ -1,4 +1,4 @@
-"""A writing that reached too few: it is tried again where many did not answer, and only there."""
+"""A writing that reached too few, a reading that found nothing: tried again where many did not answer, and only there."""
 
 from __future__ import annotations
 
@@ -47,5 +47,37 @@ def test_few_peers_that_all_answer_are_written_to_once(n: int) -> None:
             await peers(network)[0].set(some_value(6))
             assert sum(event.verb == "set" for event in network.log.events) == n - 1
             assert sum(event.verb == "peers" and event.cause != "upkeep" for event in network.log.events) <= n - 1
+
+    simulate(test)
+
+
+@pytest.mark.parametrize("kind", ["value", "vote", "version"])
+def test_a_reading_that_found_nothing_is_tried_again_with_those_who_did_not_come_to_speak(kind: str) -> None:
+    """All who have the record, and three more, are behind a wall when the reading begins, and back after the first try."""
+
+    async def test() -> None:
+        async with town(12, 7) as network:
+            await asyncio.sleep(60)
+            author, value = Author.from_seed(bytes(32)), key_of(some_value(5))
+            writer = network.members[0].living()
+            if kind == "value":
+                point = (await writer.set(some_value(5))).int
+            elif kind == "vote":
+                point = value.int
+                await writer.bag_publish(value, value)
+            else:
+                point = point_of(author.public_key, value.int)
+                await writer.namespace_set(author.private_key, author.public_key, value, value, 0)
+            reader, *others = sorted(network.living, key=lambda member: point in member.living().store.keys())
+            assert reader.endpoint is not None
+            reader.endpoint.wall({(member.ip, member.port) for member in others[-8:]})
+            asyncio.get_running_loop().call_later(2.0, reader.endpoint.unwall)
+            peer = reader.living()
+            if kind == "value":
+                assert await peer.ref(value) == some_value(5)
+            elif kind == "vote":
+                assert await peer.bag_popular(value) == [value]
+            else:
+                assert await peer.namespace_ref(author.public_key, value) == value
 
     simulate(test)
