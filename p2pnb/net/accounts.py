@@ -66,7 +66,7 @@ class Accounts(asyncio.Protocol):
         self._credit, self._credit_at = BURST, 0.0  # messages that go first, and since when that is so
         self._in_turns = False  # whether what comes is read in turn
         self._asked: tuple[int, ...] = ()  # sizes of requests sent, until their replies come
-        self._written = 0  # bytes given to the transport, ever
+        self._written = 0  # bytes that waited to be taken when some first did, and those given to the transport since
         self._mark = -1  # while bytes wait to be taken: how many must be gone at the next check; else -1
         self._mark_at = 0.0
         self._outbox: deque[bytes] | None = None  # texts to send, from the first big one on
@@ -82,7 +82,7 @@ class Accounts(asyncio.Protocol):
     @property
     def leaving(self) -> int:
         """Bytes that were sent and not yet taken."""
-        waiting = 0 if self._mark < 0 or self._transport is None else self._transport.get_write_buffer_size()
+        waiting = 0 if self._mark < 0 else self._waiting
         return waiting + (sum(map(len, self._outbox)) if self._outbox else 0)
 
     @property
@@ -175,10 +175,18 @@ class Accounts(asyncio.Protocol):
             self._wake()
         return ""
 
+    def _begin_to_wait(self, now: float) -> None:
+        """Sets the first mark: what waits now."""
+        self._mark = self._written = self._waiting
+        self._mark_at = now
+
+    @property
+    def _waiting(self) -> int:
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
     def _stalls(self, now: float) -> bool:
         """Whether none of the bytes that waited at the last mark were taken; sets the next mark."""
-        waiting = self._transport.get_write_buffer_size() if self._transport is not None else 0
-        if self._written - waiting < self._mark:
+        if self._written - self._waiting < self._mark:
             return True
         self._mark, self._mark_at = self._written, now
         return False

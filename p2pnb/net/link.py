@@ -160,7 +160,8 @@ class Link(Accounts):
         if self._last_words:
             data, self._last_words = self._last_words + data, b""
         if data and self._transport is not None:
-            self._written += len(data)
+            if self._mark >= 0:
+                self._written += len(data)
             self._transport.write(data)
 
     # --- the transport's calls ------------------------------------------------------------------------------------------
@@ -224,8 +225,7 @@ class Link(Accounts):
 
     def pause_writing(self) -> None:
         """Bytes wait to be taken."""
-        self._mark = self._written
-        self._mark_at = self._endpoint.now()
+        self._begin_to_wait(self._endpoint.now())
         self.look_at(self._mark_at + self._endpoint.stall_timeout)
 
     def resume_writing(self) -> None:
