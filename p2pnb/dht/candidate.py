@@ -41,6 +41,7 @@ DROPPED = "dropped"
 MOOT = "moot"
 UNNAMED = "unnamed"  # before anybody named it
 
+MAX_SILENT = 2  # hints of one referrer that are silent, or refuted, until its others are passed over
 _INDULGENCE = 3.0  # a referrer is believed as long as its hints are a third as often true as those of our own table
 
 TRANSITIONS: dict[tuple[str, str], str] = {
@@ -83,12 +84,12 @@ class Referrer:
 
     __slots__ = ("charges", "late", "open", "proven", "uid")
 
-    def __init__(self, uid: int | None) -> None:
+    def __init__(self, uid: int | None, doubted: bool = False) -> None:
         self.uid = uid
         self.proven = 0  # hints that answered
         self.charges = 0  # hints that were refuted
         self.open = 0  # hints in flight or slow
-        self.late = 0  # hints that are slow
+        self.late = MAX_SILENT if doubted else 0  # hints that are slow; a few more where its last ones were
 
     def refer(self, hint: Candidate) -> None:
         """Notes that this one named `hint`, with what has come of it so far."""
@@ -105,6 +106,10 @@ class Referrer:
             if state in {IN_FLIGHT, SLOW}:
                 self.open += 1
                 self.late += state == SLOW
+
+    def holds_up(self, table: Referrer) -> bool:
+        """Whether its hints cost more time than they are worth: several were refuted or are silent, far more than of our own table's."""
+        return self.charges + self.late >= MAX_SILENT and self.trust < table.trust / _INDULGENCE
 
     @property
     def trust(self) -> float:
@@ -123,10 +128,11 @@ class Referrer:
 class Candidate:
     """One contact that a lookup may ask, and who named it."""
 
-    __slots__ = ("asked_at", "contact", "hop", "last_referrer", "rank", "referrers", "rivals", "state")
+    __slots__ = ("asked_at", "contact", "hop", "last_referrer", "rank", "referrers", "rivals", "state", "was_silent")
 
-    def __init__(self, contact: Contact, rank: int, hop: int) -> None:
+    def __init__(self, contact: Contact, rank: int, hop: int, was_silent: bool = False) -> None:
         self.contact = contact
+        self.was_silent = was_silent  # lately
         self.rank = rank  # twice the distance to the target, and 1 more where the uid is not known: the order of asking
         self.rivals: Sequence[Candidate] = ()  # where its uid is said to have several addresses: all candidates of that uid
         self.hop = hop

@@ -9,8 +9,8 @@ decides four things.
 *Whom to ask.* The nearest untried candidate, as long as fewer than `alpha` are in flight. There are no rounds: each reply
 is used the moment it comes. A candidate that is silent longer than `patience` gives its slot away.
 
-*When to end.* Of the candidates that are neither failed nor slow, the `want` nearest have all answered: then nobody nearer
-is left to hear of. Or nobody is left to ask. Or a record was found. (As long as nobody has answered at all, slow ones are
+*When to end.* Of the candidates that are neither failed nor slow nor passed over, the `want` nearest have all answered: then nobody
+nearer is left to hear of. Or nobody is left to ask. Or a record was found. (As long as nobody has answered at all, slow ones are
 waited for: they are all there is.)
 
 *Whom to believe.* Nobody. A hint orders the asking; the uid is proven when the peer is reached. An address is accepted
@@ -18,8 +18,10 @@ only from an end of the same or a narrower scope, twenty from a reply, never our
 slot the one goes first whose referrer has the fewest hints open or refuted, so liars cannot fill the slots; and when those
 within reach come only from referrers in doubt, somebody farther away whose referrer is trusted more goes first. A referrer
 is charged for each hint of its that was refuted, and not believed any more after three, unless our own table fares no better;
-what only such referrers named is dropped. Two addresses for one uid are two candidates, tried one after the other: naming a
-false address first hides nobody.
+what only such referrers named is dropped. Silence is dearer than a refusal, so it takes less of it: where two hints of a referrer are
+silent, and of our own table far fewer, what only such referrers named is passed over, unless their hints come to speak after all. So
+is whoever was silent in an earlier lookup, as long as anybody answers; but a record is not said to be nowhere before they were asked.
+Two addresses for one uid are two candidates, tried one after the other: naming a false address first hides nobody.
 
 *How much to dial.* At most `spec.MAX_DIALS` dials a lookup, and `spec.MAX_DIALS_AN_IP` for one global ip: a lookup cannot be
 used to flood a stranger. Asking over a link that exists costs no dial.
@@ -45,8 +47,9 @@ class Lookup(Shortlist):
 
     `alpha`: how many are asked at a time. `patience`: seconds. `is_linked` says whether a link to a uid is open, so that asking it
     takes no dial; `prefer_linked`: of the `want` nearest, those that take no dial are asked first, for any of them may have what is
-    looked for; `scout`: the very first to be asked is the nearest seed that takes no dial, for its reply says better whom to dial than a
-    table with gaps. `own_address` is never dialled.
+    looked for, and those that were silent are asked last; `scout`: the very first to be asked is the nearest seed that takes no dial, for
+    its reply says better whom to dial than a table with gaps. `own_address` is never dialled. `is_silent`, `is_doubted`: who did not
+    answer lately, and whose hints did not.
 
     `surveyed`: one of the nearest has answered, so far as it knows itself, and a peer knows its neighbours: those who lead now are likely
     to be the nearest. It decides nothing here.
@@ -68,10 +71,12 @@ class Lookup(Shortlist):
         prefer_linked: bool = False,
         scout: bool = False,
         own_address: tuple[str, int] | None = None,
+        is_silent: Callable[[Contact], bool] = lambda _contact: False,
+        is_doubted: Callable[[int], bool] = lambda _uid: False,
     ) -> None:
         if want < 1 or alpha < 1:
             raise ValueError(f"a lookup wants at least 1 peer and asks at least 1 at a time, not want={want}, alpha={alpha}")
-        super().__init__(target, own, want, own_address)
+        super().__init__(target, own, want, own_address, is_silent)
         self.alpha = alpha
         self.patience = patience
         self.finished = False
@@ -80,6 +85,8 @@ class Lookup(Shortlist):
         self._dials = Dials()
         self.failures = 0
         self._is_linked = is_linked
+        self._is_doubted = is_doubted
+        self._referrers: list[Referrer] = []  # who has answered
         self._prefer_linked = prefer_linked
         self._flying: list[Candidate] = []  # in flight, the one asked first in front
         self._slow = 0
@@ -134,8 +141,10 @@ class Lookup(Shortlist):
         if self._answer(candidate, "replied", now):
             named = list(islice(hints, spec.MAX_CONTACTS))
             self.surveyed = self.surveyed or self._is_near(candidate, named)
+            uid = candidate.contact.uid
+            self._referrers.append(referrer := Referrer(uid, doubted=uid is not None and self._is_doubted(uid)))
             if named:
-                self._name_nearest(named, Referrer(candidate.contact.uid), candidate, now)
+                self._name_nearest(named, referrer, candidate, now)
             self._settle(now)
 
     def found(self, contact: Contact, now: float) -> None:
@@ -211,6 +220,16 @@ class Lookup(Shortlist):
         return [each.contact for each in self._order if each.state == UNTRIED and not each.doubtful]
 
     @property
+    def silent(self) -> list[Contact]:
+        """Those that were asked, and silent for too long."""
+        return [each.contact for each in self._order if each.state == SLOW]
+
+    @property
+    def doubted(self) -> list[int]:
+        """The uids of those whose hints held it up."""
+        return [each.uid for each in self._referrers if each.uid is not None and each.holds_up(self._table)]
+
+    @property
     def dials(self) -> int:
         """How many of those asked took a dial."""
         return self._dials.count
@@ -249,9 +268,9 @@ class Lookup(Shortlist):
         best: Candidate | None = None
         best_key = (True, 0, True)
         order = iter(self._order)
-        places = self.want
+        places, answered = self.want, 0
         for candidate in order:
-            if candidate.state == SLOW or (candidate.state == UNTRIED and candidate.waits):
+            if candidate.state == SLOW or (candidate.state == UNTRIED and (candidate.waits or self._is_passed_over(candidate))):
                 continue
             if candidate.state == UNTRIED:
                 uid = candidate.contact.uid
@@ -260,14 +279,36 @@ class Lookup(Shortlist):
                     best, best_key = candidate, key
                     if key == (False, 0, False):
                         return best
+            answered += candidate.state == ANSWERED
             places -= 1
             if not places:
                 break
-        if best is None or not best.doubtful:
+        if best is None:
+            return self._silent_one() if self._prefer_linked else None
+        if not best.doubtful:
             return best
         margin = 2.0 - self._dials.count / spec.MAX_DIALS  # the fewer dials are left, the choosier
         trusted = margin * best.trust
-        return next((each for each in order if each.state == UNTRIED and not each.waits and each.trust > trusted), best)
+        for each in order:
+            if each.state == ANSWERED:
+                answered += 1
+                if answered >= self.want:
+                    break  # whoever is farther away is of no use
+            elif each.state == UNTRIED and not each.waits and each.trust > trusted:
+                return each
+        return best
+
+    def _silent_one(self) -> Candidate | None:
+        """The nearest of those who were silent lately, where all others have been asked and a record was not found."""
+        return next((each for each in self._order if each.state == UNTRIED and not each.waits and not self._holds_up(each)), None)
+
+    def _holds_up(self, candidate: Candidate) -> bool:
+        """Whether only such referrers named it whose hints hold this lookup up. If those come to speak after all, it is not so any more."""
+        return candidate.doubtful and all(each.holds_up(self._table) for each in candidate.referrers)
+
+    def _is_passed_over(self, candidate: Candidate) -> bool:
+        """Whether others go before it: it is one of those, or it was silent lately, and somebody else is not."""
+        return (candidate.was_silent and bool(self._referrers)) or self._holds_up(candidate)
 
     def _may_ask(self, contact: Contact) -> bool:
         """Whether asking `contact` is within the limits on dials; if it takes one, it is counted."""
@@ -286,8 +327,9 @@ class Lookup(Shortlist):
         """Finds out whether this is the end: of those that are neither failed nor slow, the `want` nearest have answered."""
         self._name_rest(now)
         places = self.want
+        passed_over = self._holds_up if self._prefer_linked else self._is_passed_over
         for candidate in self._order:
-            if candidate.state == SLOW:
+            if candidate.state == SLOW or (candidate.state == UNTRIED and passed_over(candidate)):
                 continue
             if candidate.state != ANSWERED:
                 return

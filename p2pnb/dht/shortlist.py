@@ -7,6 +7,7 @@ Whom to ask, and whom to believe, is decided in `lookup`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import attrgetter
 
 from p2pnb import address
@@ -23,12 +24,13 @@ _TROUBLE = frozenset({"slow", "failed", "refuted", "dropped", "outdone"})
 class Shortlist:
     """The candidates of a lookup for `target` by the peer `own`, which wants the `want` nearest and never dials `own_address`."""
 
-    def __init__(self, target: int, own: int, want: int, own_address: tuple[str, int] | None) -> None:
+    def __init__(self, target: int, own: int, want: int, own_address: tuple[str, int] | None, is_silent: Callable[[Contact], bool]) -> None:
         self.target = target
         self.own = own
         self.want = want
         self._moves: list[tuple[float, str, Contact, int | None, int]] = []  # which become `events` where somebody looks at them
         self._own_address = own_address
+        self._is_silent = is_silent
         self._by_uid: dict[int, Candidate] = {}  # one of those that a uid is said to have addresses of
         self._by_address: dict[tuple[str, int], Candidate] = {}  # whose uid was not known when it was named
         self._order: list[Candidate] = []  # untried, in flight, slow and answered ones, nearest first
@@ -111,7 +113,7 @@ class Shortlist:
         """A new candidate; `known` is one of the same uid at another address."""
         near = _FARTHEST << 1 if source is None else source.rank  # without a uid it is assumed to be as near as whoever named it
         rank = near | 1 if hint.uid is None else (hint.uid ^ self.target) << 1
-        candidate = Candidate(hint, rank, hop=1 if source is None else source.hop + 1)
+        candidate = Candidate(hint, rank, hop=1 if source is None else source.hop + 1, was_silent=self._is_silent(hint))
         if known is not None:
             rivals = (*known.all_of_its_uid, candidate)
             for each in rivals:

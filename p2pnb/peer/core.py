@@ -37,6 +37,7 @@ from p2pnb.peer.replies import Replies
 from p2pnb.peer.report import Event, Looked, Report, forget
 from p2pnb.peer.requests import Done, Outcome, Requests
 from p2pnb.peer.search import Along, Judge, Patience, PolicySearch, Search
+from p2pnb.peer.silence import Silence
 from p2pnb.uid import as_key, short
 from p2pnb.wire.contact import Contact, contact
 from p2pnb.wire.messages import (
@@ -58,7 +59,6 @@ from p2pnb.wire.messages import (
 
 log = logging.getLogger("p2pnb.peer")
 
-SAME_TROUBLE = 1.0  # seconds within which failures of one peer are one
 KEPT_LOOKUPS = 256  # the newest, for those who want to see them
 MOST_TASKS = 256  # from which on nobody is asked back who says `iam` on a carrier without links
 MOST_FAILED = 1_000  # peers of which the last failure is remembered
@@ -119,7 +119,7 @@ class Core:
         self._welcomed: dict[str, str] = {}  # network group -> the address it saw us at
         self._addresses: dict[tuple[str, int], int] = {}  # carriers without links: which uid welcomed us from there
         self._checking: set[int] = set()
-        self._failed_at: dict[int, float] = {}
+        self._silence = Silence(self.clock)
         self._liars: dict[int, float] = {}  # until when they stay out of the table
         self._replies = Replies(send, self.spawn, encode)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -145,11 +145,12 @@ class Core:
         return known
 
     async def search(
-        self, target: int, request: Request, *, want: int, judge: Judge | None = None, thrifty: bool = False, along: Along | None = None
-    ) -> Search:
+        self, target: int, request: Request, *, want: int, judge: Judge | None = None,
+        thrifty: bool = False, again: bool = False, along: Along | None = None,
+    ) -> Search:  # fmt: skip
         """Drives one lookup with `request` to its end; `thrifty`: with few requests rather than in the shortest time.
 
-        `along` hears of everybody who is asked, and who has answered.
+        `again`: those who were silent lately are asked, too. `along` hears of everybody who is asked, and who has answered.
         """
         now = self.clock()
         seeds = self.table.nearest(target, spec.MAX_CONTACTS)
@@ -159,11 +160,12 @@ class Core:
             lookup = Lookup(
                 target, self.own, seeds, want=want, alpha=self.alpha, now=now, patience=self.patience.seconds,
                 is_linked=self.requests.is_linked, prefer_linked=judge is not None, scout=thrifty and judge is None,
-                own_address=self.address,
+                own_address=self.address, is_silent=(lambda _: False) if again else self._silence.of, is_doubted=self._silence.doubted,
             )  # fmt: skip
             search = Search(self, lookup, request, judge, self.patience.stagger if thrifty else 0.0, along)
         await search.run()
         done, ended = search.lookup, self.clock()
+        self._silence.learn(done)
         self.table.looked_up(target, ended)
         found = None if judge is None else search.result is not None
         counts = (done.hops, done.rpcs, done.dials, done.failures)
@@ -261,7 +263,9 @@ class Core:
         link, now = item.link, self.clock()
         if uid is None or (link is not None and not link.listens) or (self._liars and self._liars.get(uid, 0.0) > now):
             return
-        doubtful = self.table.seen(contact(item.ip, item.port, uid), now, dialled=link is None or link.outbound)
+        speaker = contact(item.ip, item.port, uid)
+        self._silence.heard(speaker)
+        doubtful = self.table.seen(speaker, now, dialled=link is None or link.outbound)
         if doubtful is not None:
             self._check(doubtful)
 
@@ -293,6 +297,7 @@ class Core:
     def _settled(self, asked: Contact, outcome: Outcome, rtt: float) -> None:
         if not isinstance(outcome, P2PError):
             self.patience.observe(rtt)
+            self._silence.heard(asked)
             if asked.uid is not None:
                 self.table.rtt(asked.uid, rtt)
                 if isinstance(outcome, Welcome):
@@ -304,12 +309,9 @@ class Core:
 
     def _failed(self, asked: Contact, uid: int) -> None:
         """One trouble counts once, however many requests it took; and an address that was only hearsay says nothing of its uid."""
-        known, now = self.table.get(uid), self.clock()
-        if (known is None or known.address == asked.address) and now - self._failed_at.get(uid, -SAME_TROUBLE) >= SAME_TROUBLE:
-            if len(self._failed_at) > MOST_FAILED:
-                self._failed_at.clear()
-            self._failed_at[uid] = now
-            self.table.failed(uid, now)
+        known = self.table.get(uid)
+        if (known is None or known.address == asked.address) and self._silence.is_news(uid):
+            self.table.failed(uid, self.clock())
 
     def penalise(self, liar: Contact) -> None:
         """A peer sent what is not what it said: its uid leaves the table, and stays out for as long as a contact counts as live."""
@@ -340,7 +342,7 @@ class Core:
 
     def use_clock(self, clock: Callable[[], float]) -> None:
         """From now on `clock` tells the time; it must not be behind the one before."""
-        self.clock = self.requests.clock = clock
+        self.clock = self.requests.clock = self._silence.clock = clock
 
     def adopt(self, store: Store, published: dict[Any, Published]) -> None:
         """Goes on with the records of an earlier peer of the same uid, as from a disk."""

@@ -61,7 +61,7 @@ class Records(Core):
     async def _write_again(self, key: int, report: Report, writing: Replication) -> None:
         """Looks again for those who did not come to speak, and writes to them what is missing, until nothing is."""
         for _ in range(MORE_TRIES):
-            found = (await self.search(key, Peers(key), want=spec.ACCEPTORS)).lookup
+            found = (await self.search(key, Peers(key), want=spec.ACCEPTORS, again=True)).lookup
             others = [each for each in found.answered(spec.ACCEPTORS) if each not in writing.acknowledged]
             again = Replication(self, writing.request, report, self.patience.seconds)
             await again.write(others, writing.missing)
@@ -82,7 +82,7 @@ class Records(Core):
             has_it = any(not isinstance(reply, Nearest) for _, reply in answers)
             if has_it or not isinstance(search.lookup, Lookup) or not search.troubled:
                 break
-            search = await self.search(key, Peers(key), want=spec.ACCEPTORS)
+            search = await self.search(key, Peers(key), want=spec.ACCEPTORS, again=True)
             answers = await self._answers(key, request, Survey(self, request, self.patience.seconds), search)
         return answers, search
 

@@ -63,7 +63,7 @@ class Values(Records):
         search = await self.search(wanted.int, Ref(wanted.int), want=self.replication, judge=judge, thrifty=True)
         for _ in range(MORE_TRIES):  # whoever wrote it may have met the same trouble, and have gone farther
             if search.result is None and isinstance(search.lookup, Lookup) and search.troubled:
-                search = await self.search(wanted.int, Ref(wanted.int), want=spec.ACCEPTORS, judge=judge)
+                search = await self.search(wanted.int, Ref(wanted.int), want=spec.ACCEPTORS, judge=judge, again=True)
         report.facts["asked"] = search.lookup.rpcs
         if not isinstance(search.result, Value):
             raise NotFound(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from statistics import quantiles
 from typing import Any
 
 import pytest
@@ -77,3 +79,42 @@ def test_with_30_percent_liars_99_of_100_lookups_are_right() -> None:
 def test_some_of_the_seeds(seed: int) -> None:
     right, asked = simulated(poisoned, seed)
     assert right >= 0.9 * asked
+
+
+# --- black holes --------------------------------------------------------------------------------------------------------
+
+SECONDS = 2.0  # of a lookup; the same liars cost it 7 s when each of their inventions was waited for
+
+
+async def swallowed(seed: int, n: int) -> tuple[int, int, list[float]]:
+    """A third of the peers names black holes near the target: how many lookups are right, how many there were, and what they took."""
+    right, took = 0, list[float]()
+    async with Town(seed, k=8) as town:
+        residents = await town.grow(n)
+        holes = [await town.hole() for _ in range(20)]
+        villains = town.rng.sample(residents, round(n * LIARS))
+        honest = [each for each in residents if each not in villains]
+        for villain in villains:
+
+            def lie(request: Request, truth: Any) -> Any:
+                if not isinstance(request, (Ref, Peers)):
+                    return truth
+                near = [request.key ^ town.rng.getrandbits(200) for _ in holes]
+                return Nearest(tuple(contact(hole.ip, hole.port, uid) for hole, uid in zip(holes, near, strict=True)))
+
+            villain.lie(lie)
+        liars, now = {each.endpoint.uid for each in villains}, asyncio.get_running_loop().time
+        for _ in range(LOOKUPS):
+            asker, target, begun = town.rng.choice(honest), town.rng.getrandbits(BITS), now()
+            found = {each.uid for each in (await asker.peer.lookup(Key.from_int(target), want=5)).nearest}
+            took.append(now() - begun)
+            right += set(town.honest(target, liars, asker)) <= found
+    return right, LOOKUPS, took
+
+
+@pytest.mark.parametrize("n", [24, pytest.param(60, marks=pytest.mark.slow)])
+def test_30_percent_liars_who_name_black_holes_cost_seconds_and_no_timeouts(n: int) -> None:
+    outcomes = [simulated(swallowed, seed, n) for seed in range(4)]
+    took = [each for outcome in outcomes for each in outcome[2]]
+    assert quantiles(took, n=20)[-1] < SECONDS, max(took)
+    assert sum(outcome[0] for outcome in outcomes) >= 0.96 * sum(outcome[1] for outcome in outcomes)
