@@ -3,7 +3,8 @@
 Workers write and read records of all kinds on the cluster's own loop, at a steady rate, while nodes are killed (half of
 them silently, as when a machine loses its power) and come back. What is written comes from a bounded set that is written
 again and again, so that a network that is well keeps as much in the end as in the middle: memory, descriptors and tasks
-are sampled, and their trend after a warm-up is what would leak.
+are sampled, and their trend after a warm-up is what would leak. (What fills in the warm-up, up to its bound: the log of requests, the
+lookups that each node remembers, its dealings with its peers, versions that it refused, and the codec's memory of short texts.)
 
 In the end everything comes back, and each record whose last write was acknowledged and that a living node holds is read
 through another node. `Result` has the figures, `table` shows them.
@@ -32,8 +33,9 @@ from p2pnb.peer.identity import Author
 from p2pnb.uid import Key, key_of
 
 VALUES, TOPICS, VOTES, AUTHORS, NAMES = 1_000, 20, 20, 10, 5  # the set that is written
-WORKERS = 8
-SAMPLE = 5.0  # seconds between samples
+WORKERS = 32
+LAG = 1.0  # seconds that a worker may be late and still make up for it
+SAMPLE = 10.0  # seconds between samples
 KILL_EVERY = 8.0  # seconds, on average
 DOWN = (4.0, 40.0)  # seconds that a killed node stays down
 MOST_DOWN = 0.2  # of all nodes at a time
@@ -61,10 +63,11 @@ class Result:
     samples: list[Sample] = field(default_factory=list)
 
     def trend(self, what: str) -> Trend:
-        """Of "memory" (but for what the stores keep), "kept", "descriptors" or "tasks", after the warm-up."""
+        """Of "memory" (but for what the stores keep), "pieces", "kept", "descriptors" or "tasks", after the warm-up."""
         warm = [each for each in self.samples if each.at >= self.seconds * WARM_UP]
         pick: dict[str, Callable[[Sample], float]] = {
             "memory": lambda each: each.memory - each.kept,
+            "pieces": lambda each: each.pieces,
             "kept": lambda each: each.kept,
             "descriptors": lambda each: each.descriptors,
             "tasks": lambda each: each.tasks,
@@ -74,12 +77,12 @@ class Result:
     @property
     def good(self) -> bool:
         """Whether nothing leaks, nothing was unhandled, and nothing was lost or wrong."""
-        flat = all(self.trend(what).flat for what in ("memory", "descriptors", "tasks"))
+        flat = all(self.trend(what).flat for what in ("memory", "pieces", "descriptors", "tasks"))
         return flat and not (self.unhandled or self.lost or self.wrong)
 
     def table(self) -> str:
         """The figures as a table in Markdown."""
-        memory, kept, descriptors, tasks = (self.trend(what) for what in ("memory", "kept", "descriptors", "tasks"))
+        memory, pieces, kept, descriptors, tasks = map(self.trend, ("memory", "pieces", "kept", "descriptors", "tasks"))
         failed = sum(self.failures.values())
         rows = [
             ("nodes, encrypted TCP", f"{self.nodes}"),
@@ -88,6 +91,7 @@ class Result:
             ("operations that failed while nodes were dying", f"{failed:,} ({100 * failed / max(sum(self.operations.values()), 1):.2f} %)"),
             ("nodes killed (silently) and restarted", f"{self.kills} ({self.silent}), {self.restarts}"),
             ("memory, but for what the stores keep", shown(memory, 1e6, " MB")),
+            ("pieces of memory in use, thousands", shown(pieces, 1e3)),
             ("kept in the stores, all replicas", shown(kept, 1e6, " MB").partition(",")[0]),
             ("descriptors", shown(descriptors)),
             ("tasks", shown(tasks)),
@@ -152,8 +156,11 @@ class Soak:
 
     async def _work(self) -> None:
         kinds = [self._set, self._ref, self._ref, self._ref, self._vote, self._bag, self._sign, self._signed_ref, self._lookup]
-        while True:
-            await asyncio.sleep(self._rng.expovariate(self._rate / WORKERS))
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:  # what takes long makes the next one late, and not the whole slower
+            due = max(due, loop.time() - LAG) + self._rng.expovariate(self._rate / WORKERS)
+            await asyncio.sleep(max(due - loop.time(), 0.0))
             kind = self._rng.choice(kinds)
             name = kind.__name__.strip("_")
             try:

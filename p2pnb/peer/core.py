@@ -37,7 +37,7 @@ from p2pnb.peer.replies import Replies
 from p2pnb.peer.report import Event, Looked, Report, forget
 from p2pnb.peer.requests import Done, Outcome, Requests
 from p2pnb.peer.search import Along, Judge, Patience, PolicySearch, Search
-from p2pnb.peer.silence import Silence
+from p2pnb.peer.silence import Silence, note
 from p2pnb.uid import as_key, short
 from p2pnb.wire.contact import Contact, contact
 from p2pnb.wire.messages import (
@@ -61,7 +61,6 @@ log = logging.getLogger("p2pnb.peer")
 
 KEPT_LOOKUPS = 256  # the newest, for those who want to see them
 MOST_TASKS = 256  # from which on nobody is asked back who says `iam` on a carrier without links
-MOST_FAILED = 1_000  # peers of which the last failure is remembered
 
 
 class Core:
@@ -108,8 +107,7 @@ class Core:
         part = self.lasting.part
         self.store = Store(network=network, rng=self.rng) if part is None else DiskStore(part, self.clock(), network=network, rng=self.rng)
         self.responder: Answers = Responder(self.own, self.table, self.store)
-        self.patience = Patience()
-        self.last = Report("", "")
+        self.patience, self.last = Patience(), Report("", "")
         self.lookups: deque[Looked] = deque(maxlen=KEPT_LOOKUPS)
         self.answered = self.refused_links = 0
         self._recv, self._send = recv, send
@@ -316,16 +314,13 @@ class Core:
     def penalise(self, liar: Contact) -> None:
         """A peer sent what is not what it said: its uid leaves the table, and stays out for as long as a contact counts as live."""
         if liar.uid is not None:
-            now = self.clock()
             self.table.remove(liar.uid)
-            if len(self._liars) > MOST_FAILED:  # whoever lies often uses a new uid each time
-                self._liars = {uid: until for uid, until in self._liars.items() if until > now}
-            self._liars[liar.uid] = now + spec.LIVE_WITHIN
+            note(self._liars, liar.uid, self.clock() + spec.LIVE_WITHIN)
 
     def _note_welcome(self, asked: Contact, welcome: Welcome) -> None:
-        self._welcomed[group_of(asked.ip) or asked.ip] = welcome.ip
+        note(self._welcomed, group_of(asked.ip) or asked.ip, welcome.ip)
         if self.requests.linkless:
-            self._addresses[asked.address] = welcome.uid
+            note(self._addresses, asked.address, welcome.uid)
 
     @property
     def external_ip(self) -> str | None:

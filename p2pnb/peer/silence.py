@@ -16,7 +16,7 @@ from p2pnb.wire.contact import Contact
 
 SILENT_FOR = 30.0  # seconds that it is remembered
 SAME_TROUBLE = 1.0  # seconds within which failures of one peer are one
-MOST_FAILED = 1_000  # of which each is remembered
+MOST_REMEMBERED = 1_000  # of each, the latest
 
 
 class Silence:
@@ -43,9 +43,9 @@ class Silence:
             return
         now = self.clock()
         for contact in lookup.silent:
-            _note(self._since, contact, now)
+            note(self._since, contact, now)
         for uid in lookup.doubted:
-            _note(self._doubted, uid, now)
+            note(self._doubted, uid, now)
 
     def doubted(self, uid: int) -> bool:
         """Whether what it named held a lookup up lately."""
@@ -56,12 +56,13 @@ class Silence:
         now = self.clock()
         if now - self._failed_at.get(uid, -SAME_TROUBLE) < SAME_TROUBLE:
             return False
-        _note(self._failed_at, uid, now)
+        note(self._failed_at, uid, now)
         return True
 
 
-def _note(book: dict[Any, float], what: Any, now: float) -> None:
-    book.pop(what, None)
-    book[what] = now
-    if len(book) > MOST_FAILED:
+def note(book: dict[Any, Any], name: Any, what: Any) -> None:
+    """Notes `what` of a name, as the latest. Uids and addresses cost nothing, so that only so many are remembered."""
+    book.pop(name, None)
+    book[name] = what
+    if len(book) > MOST_REMEMBERED:
         del book[next(iter(book))]  # what was noted longest ago

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import gc
+import itertools
 import random
+import sys
+from dataclasses import replace
 
 import pytest
 
 from p2pnb import Cluster, key_of
 from p2pnb.__main__ import main
+from p2pnb.cluster import soak, watch
 from p2pnb.cluster.leaks import Sample, trend
+from p2pnb.cluster.member import Settings
+from p2pnb.cluster.network import Network
 from p2pnb.cluster.soak import Result, Soak
+from p2pnb.dht import namespaces
+from p2pnb.net.virtual import VirtualLoop
+from p2pnb.peer import core
 
 HOUR = 3_600.0
 
@@ -38,7 +49,7 @@ def test_a_short_run_has_no_trend(n: int) -> None:
     assert found.slope != found.slope
     assert found.flat
     assert "| descriptors | not measured |" in result(samples=[]).table()
-    assert "100, too short for a trend" in result(samples=[Sample(1_000.0, 2e8, 1e7, 100.0, 50.0)]).table()
+    assert "100, too short for a trend" in result(samples=[Sample(1_000.0, 2e8, 1e6, 1e7, 100.0, 50.0)]).table()
 
 
 @pytest.mark.parametrize(
@@ -56,7 +67,7 @@ def test_what_is_refused(arguments: list[str], message: str, capsys: pytest.Capt
 
 
 def result(**change: object) -> Result:
-    steady = [Sample(i * 5.0, 2e8, 1e7, 100.0, 50.0) for i in range(360)]
+    steady = [Sample(i * 5.0, 2e8, 1e6, 1e7, 100.0, 50.0) for i in range(360)]
     found = Result(50, seconds=1_800.0, samples=steady, acknowledged=10)
     for name, value in change.items():
         setattr(found, name, value)
@@ -68,8 +79,10 @@ def test_what_is_good() -> None:
     assert not result(lost=["value"]).good
     assert not result(unhandled=1).good
     assert not result(wrong=1).good
-    leaking = [Sample(i * 5.0, 2e8 + i * 1e6, 1e7, 100.0, 50.0) for i in range(360)]
-    assert not result(samples=leaking).good
+    for what in ("memory", "pieces", "descriptors", "tasks"):
+        each = [replace(sample, **{what: getattr(sample, what) * (1 + i / 1_000)}) for i, sample in enumerate(result().samples)]
+        assert not result(samples=each).good, what
+    leaking = [replace(sample, memory=sample.memory + i * 1e6) for i, sample in enumerate(result().samples)]
     assert "GROWING" in result(samples=leaking).table()
     assert "190 MB, +0.0 ± 0.0 MB an hour, flat" in result().table()
 
@@ -103,6 +116,45 @@ def test_a_run_in_simulated_time(forget: bool, monkeypatch: pytest.MonkeyPatch) 
 
 async def _is_not(key: bytes, hidden: bytes) -> bool:
     return key != hidden
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [False, True])
+def test_equal_loads_leave_equally_much(kills: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same load five times over, on ten nodes: once the books are full, there is not one thing more for it.
+
+    Without kills, nodes live through all of it, and what they kept too much would show; with kills, what is left of dead ones would.
+    """
+    for where, name, number in (
+        *[(soak, "VALUES", 60), (soak, "TOPICS", 4), (soak, "VOTES", 4), (soak, "AUTHORS", 3), (soak, "NAMES", 3)],
+        *[(soak, "KILL_EVERY", 20.0 if kills else 1e9), (watch, "KEPT", 300), (core, "KEPT_LOOKUPS", 16), (namespaces, "KEPT_REFUSALS", 4)],
+        (soak, "SAMPLE", 1e9),
+    ):
+        monkeypatch.setattr(where, name, number)
+
+    async def test() -> None:
+        network = Network("virtual", Settings(encryption=False, codec=False), 1, 0.02, 0.0)
+        await network.grow(10, [], lambda: None)
+        pieces, operations = [], []
+        for _ in range(5):
+            work = Soak(network, 300.0, 5.0, 7, lambda _: None)
+            operations.append(sum((await work.run()).operations.values()))
+            assert not work.result.lost
+            del work
+            await asyncio.sleep(30.0)
+            network.log.digest()
+            for each in gc.get_objects():
+                if isinstance(each, functools._lru_cache_wrapper):
+                    each.cache_clear()
+            gc.collect()
+            pieces.append(sys.getallocatedblocks())
+        assert min(operations) > 1_000
+        growth = [after - before for before, after in itertools.pairwise(pieces[2:])]
+        assert max(growth) < (2_000 if kills else 100), pieces
+        await network.close()
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(test())
 
 
 @pytest.mark.slow
