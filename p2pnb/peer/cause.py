@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Protocol
 
+from p2pnb.dht.store import Put
 from p2pnb.wire.contact import Contact
 
 UPKEEP = "upkeep"
@@ -22,4 +23,4 @@ class Unasked(Protocol):
 
     def joining(self, contact: Contact) -> None: ...
 
-    def heard(self, key: int) -> None: ...
+    def heard(self, key: int, request: Put) -> None: ...

@@ -253,7 +253,7 @@ class Core:
         elif isinstance(request, (Set, BagAdd, NamespaceSet)) and request.age is not None and reply == Stored(True):
             key = key_of_request(request)
             if self.table.nearer(key, uid, self.clock()) < spec.ACCEPTORS:
-                self.unasked.heard(key)
+                self.unasked.heard(key, request)
         return reply
 
     def _learn(self, item: Received, uid: int | None) -> None:

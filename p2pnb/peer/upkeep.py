@@ -3,7 +3,8 @@
 - Buckets in which nothing was looked up for an hour are refreshed by a lookup, one at a time. The far buckets that a quick
   join left empty are filled (`filling`) one by one too, `idle` seconds apart, and only while this peer has nothing else to do.
 - Every hour, at a moment of its own, a peer renews what it published itself, and hands on what it holds for others to
-  the peers that are nearest now, unless somebody handed it the same within the hour: so one of the replicas does the work.
+  the peers that are nearest now, unless somebody handed it the same within the hour: so one of the replicas does the work. It
+  believes that of the very part of a record that came, and never for the third time in a row.
 - A peer that looks up its own uid is joining, perhaps again and with nothing in its store. If it is among the nearest to a
   record held here, it is given it, by the two nearest that hold it. (The paper hands over to whoever is new in the table;
   but a peer that was only met for the first time has its records already, and most are of that kind.)
@@ -27,7 +28,7 @@ from p2pnb.peer.filling import fill
 from p2pnb.peer.records import Records
 from p2pnb.peer.report import Report
 from p2pnb.wire.contact import Contact
-from p2pnb.wire.messages import Peers
+from p2pnb.wire.messages import BagAdd, Peers, Set
 
 TICK = 60.0  # seconds between looks at what is due
 SOON = 1.0  # a newcomer is given its records after this long, when it has joined
@@ -35,6 +36,7 @@ SCAN = 200  # records that are looked at in one go
 WELCOME_AGAIN = 30.0  # seconds within which a newcomer is given its records only once; twice as long each time
 HANDERS = 2  # how many of a record's holders give it to a newcomer
 AT_ONCE = 64  # newcomers that are given records at the same time; uids cost nothing, so anybody could be thousands
+MOST_LEFT = 2  # times in a row that a record is left to those who said that they handed it on
 REMEMBERED = 4_096  # newcomers of whom it is known when they were welcomed
 
 
@@ -44,7 +46,8 @@ class Upkeep:
     def __init__(self, peer: Records, idle: float = 5.0) -> None:
         self.idle = idle
         self._peer: Records = weakref.proxy(peer)  # whose it is: a peer that has ended is gone at once, with all it kept
-        self._heard: dict[int, float] = {}
+        self._heard: dict[int, dict[bytes, float]] = {}  # what was handed on at each key, and when
+        self._left: dict[int, int] = {}  # how many times in a row a key was left to others
         self._welcomed: dict[int, tuple[float, float]] = {}  # when, and for how long not again
         self._welcoming = 0
         self._to_fill: list[int] = []
@@ -90,9 +93,9 @@ class Upkeep:
         self._welcoming += 1
         self._peer.spawn(self._welcome(contact))
 
-    def heard(self, key: int) -> None:
-        """Another replica handed this record on, and it was taken."""
-        self._heard[key] = self._peer.clock()
+    def heard(self, key: int, request: Put) -> None:
+        """Another replica handed this on, and it was taken."""
+        self._heard.setdefault(key, {})[_part(request)] = self._peer.clock()
 
     async def _run(self) -> None:
         while True:
@@ -131,24 +134,33 @@ class Upkeep:
         peer = self._peer
         for request in list(peer.lasting.published.values()):
             await self._write(key_of_request(request), request)
-        for key in peer.store.keys():
-            now = peer.clock()
-            if now - self._heard.get(key, -spec.REPUBLISH) >= spec.REPUBLISH * 0.9:
-                await self._hand_on(key, now)
+        keys = peer.store.keys()
+        for count, key in enumerate(keys):
+            if count % SCAN == SCAN - 1:
+                await asyncio.sleep(0)
+            await self._hand_on(key, peer.clock())
+        self._left = {key: self._left[key] for key in keys if self._left.get(key)}
         now = peer.clock()
-        self._heard = {key: then for key, then in self._heard.items() if now - then < spec.REPUBLISH}
+        self._heard = {key: parts for key, parts in self._heard.items() if now - max(parts.values()) < spec.REPUBLISH}
         self._welcomed = {uid: (then, pause) for uid, (then, pause) in self._welcomed.items() if now - then < 2 * pause}
 
     async def _hand_on(self, key: int, now: float) -> None:
+        """Gives what is kept at `key` to whoever is nearest now, but for what somebody else handed on within the hour.
+
+        Anybody near the key can say so, whether it gave it to anybody else or not. So that spares only the very part of a record that
+        came, and no record is left to others more than `MOST_LEFT` times in a row.
+        """
         record = self._peer.store.record(key, now)
         if record is None:
             return
-        outgrown = self._peer.table.nearer(key, self._peer.own, now) >= spec.ACCEPTORS
-        everywhere = True
-        for request in record.requests:
+        heard = self._heard.get(key, {}) if self._left.get(key, 0) < MOST_LEFT else {}
+        due = [each for each in record.requests if now - heard.get(_part(each), -spec.REPUBLISH) >= spec.REPUBLISH * 0.9]
+        everywhere = len(due) == len(record.requests)
+        self._left[key] = 0 if everywhere else self._left.get(key, 0) + 1
+        for request in due:
             report = await self._write(key, request)
             everywhere = everywhere and report.stored >= report.wanted > 0
-        if outgrown and everywhere:
+        if everywhere and self._peer.table.nearer(key, self._peer.own, now) >= spec.ACCEPTORS:
             self._peer.store.drop(key)
 
     async def _write(self, key: int, request: Put) -> Report:
@@ -182,3 +194,8 @@ class Upkeep:
             for request in record.requests if record else ():
                 with contextlib.suppress(LocalProtocolError):  # a value that fills a message leaves no place for an age
                     await peer.requests.reply(newcomer, request)
+
+
+def _part(request: Put) -> bytes:
+    """What tells apart what is kept at one key: nothing (a value), the value (a vote), or the signature (a version)."""
+    return b"" if isinstance(request, Set) else request.value if isinstance(request, BagAdd) else request.signature

@@ -17,6 +17,7 @@ from p2pnb.errors import NotFound
 from p2pnb.peer.core import Core
 from p2pnb.peer.filling import fill
 from p2pnb.peer.peer import Peer
+from p2pnb.peer.report import Report
 from p2pnb.peer.upkeep import TICK
 from p2pnb.uid import Key
 from p2pnb.wire.contact import contact
@@ -307,5 +308,65 @@ def test_stopping_in_the_middle_leaves_no_task_and_no_timer() -> None:
             assert asyncio.all_tasks() == {asyncio.current_task()}, f"moment {moment}"
         loop: Any = asyncio.get_running_loop()
         assert [timer for timer in loop._scheduled if not timer.cancelled()] == []
+
+    simulate(test)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["value", "bag", "version"])
+def test_false_hand_overs_keep_nobody_from_handing_on(kind: str) -> None:
+    """A peer near the key hands everything to each replica every half hour, and to nobody else: what is kept finds its way all the same."""
+
+    async def test() -> None:
+        async with town(10, 8) as network:
+            publisher = peers(network)[0]
+            points, _ = await all_kinds(publisher, 8)
+            network.kill([network.members[0]], silent=False)  # nobody renews it
+            point = points[("value", "bag", "version").index(kind)]
+            number = point.int if isinstance(point, Key) else point
+            replicas = [member.living() for member in network.living if number in member.living().store.keys()]
+
+            async def deceive() -> None:
+                while True:
+                    for replica in replicas:
+                        record = replica.store.record(number, now())
+                        for request in record.requests if record else ():
+                            assert replica.unasked is not None
+                            replica.unasked.heard(number, request)
+                    await asyncio.sleep(HOUR / 2)
+
+            deceiving = asyncio.create_task(deceive())
+            network.log.events.clear()
+            await asyncio.sleep(6 * HOUR)
+            deceiving.cancel()
+            verb = {"value": "set", "bag": "bag-add", "version": "namespace-set"}[kind]
+            handed = sum(event.verb == verb for event in network.log.events)
+            assert handed >= len(replicas), f"{handed} in six hours"
+
+    simulate(test)
+
+
+def test_only_what_came_is_left_to_others_and_not_for_the_third_time() -> None:
+    async def test() -> None:
+        alone = Alone()
+        peer, upkeep = alone.peer, upkeep_of(alone.peer)
+        key, first, second = 77, bytes(31) + b"1", bytes(31) + b"2"
+        written: list[bytes] = []
+
+        async def write(_: int, request: Any) -> Any:
+            written.append(request.value)
+            return Report("upkeep", "upkeep")
+
+        upkeep._write = write  # type: ignore[method-assign]
+        for value in (first, second):
+            peer.store.put(BagAdd(key, value), key, now(), publisher=1)
+        handed = []
+        for _ in range(4):
+            written.clear()
+            upkeep.heard(key, BagAdd(key, first, 5))
+            await upkeep.republish()
+            handed.append(set(written))
+        assert handed == [{second}, {second}, {first, second}, {second}]
+        await peer.close()
 
     simulate(test)
