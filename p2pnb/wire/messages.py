@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from p2pnb import spec
 from p2pnb.errors import ProtocolError
 from p2pnb.wire.contact import Contact, contact
-from p2pnb.wire.sexp import Pair, Symbol, written
+from p2pnb.wire.sexp import Pair, Reread, Symbol, written
 
 # --- requests ---------------------------------------------------------------------------------------------------------
 
@@ -204,19 +203,16 @@ def _text(datum: Any) -> str:
 
 
 def _contact(datum: Any) -> Contact:
+    if type(datum) is Reread and datum.meaning is not None:  # a reply names twenty, and most of them were named before
+        return datum.meaning  # type: ignore[no-any-return]
     if isinstance(datum, Pair):  # (ip . port)
         datum = [datum.car, datum.cdr]
     if not isinstance(datum, list) or not 2 <= len(datum) <= 3:
         raise ProtocolError("a contact is (ip port uid)")
-    try:
-        return _checked_contact(*datum)
-    except TypeError:  # lists cannot be remembered, and are no addresses either
-        raise ProtocolError("a contact is (ip port uid)") from None
-
-
-@lru_cache(maxsize=32_768, typed=True)  # a reply names twenty, and most of them were named before
-def _checked_contact(ip: Any, port: Any, uid: Any = None) -> Contact:
-    return contact(_text(ip), _PORT(port), None if uid is None else _UID(uid))
+    named = contact(_text(datum[0]), _PORT(datum[1]), _UID(datum[2]) if len(datum) == 3 else None)
+    if type(datum) is Reread:
+        datum.meaning = named
+    return named
 
 
 def _entry(datum: Any) -> BagEntry:

@@ -7,8 +7,8 @@ error), `sexp_read`, `sexp_write`, and below them `sexp_number`, `sexp_string` a
     loads(b'#(ref 5)') == (Symbol("ref"), 5)        dumps([1, b"ab", "c"]) == b'(1 #u8(97 98) "c")'
 """
 
-from p2pnb.wire.sexp_data import Pair, SexpError, Symbol, Written
+from p2pnb.wire.sexp_data import Pair, Reread, SexpError, Symbol, Written
 from p2pnb.wire.sexp_read import loads
 from p2pnb.wire.sexp_write import dumps, written
 
-__all__ = ["Pair", "SexpError", "Symbol", "Written", "dumps", "loads", "written"]
+__all__ = ["Pair", "Reread", "SexpError", "Symbol", "Written", "dumps", "loads", "written"]

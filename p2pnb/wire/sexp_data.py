@@ -2,13 +2,13 @@
 
 A vector is a `tuple`, a list a `list`, a bytevector `bytes`, a string `str`; `#t` and `#f` are `bool`, exact integers
 `int`. What Python lacks is here: symbols and dotted pairs. `Written` and `written` are a list and a vector that remember
-their text, so that what is sent a thousand times is written once.
+their text, so that what is sent a thousand times is written once; `Reread` is a list that is read a thousand times.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 from p2pnb.errors import ProtocolError
 
@@ -75,6 +75,25 @@ class Written(list[Any]):
     def __init__(self, items: Iterable[Any] = ()) -> None:
         super().__init__(items)
         self.text = b""
+
+
+class Reread(list[Any]):
+    """A list of atoms that is read again and again: the reader gives the same one for the same text, so it is never changed.
+
+    Whoever makes something of it may keep that in `meaning`. Equal to a plain list.
+    """
+
+    __slots__ = ("meaning",)
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        super().__init__(items)
+        self.meaning: Any = None
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("this list is the same for all who read its text: make a list(…) of it, and change that")
+
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    append = extend = insert = pop = remove = clear = sort = reverse = _refuse
 
 
 class WrittenVector(tuple[Any, ...]):

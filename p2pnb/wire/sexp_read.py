@@ -22,7 +22,7 @@ from typing import Any
 
 from p2pnb.spec import MAX_DATA, MAX_DIGITS, MAX_MESSAGE, MAX_NESTING
 from p2pnb.wire.bytevector import read_bytevector
-from p2pnb.wire.sexp_data import Pair, SexpError, Symbol
+from p2pnb.wire.sexp_data import Pair, Reread, SexpError, Symbol
 from p2pnb.wire.sexp_number import NotAnInteger, integer
 from p2pnb.wire.sexp_string import ESCAPE, read_escaped, read_plain
 
@@ -64,7 +64,7 @@ class _OtherShape(Exception):
 def loads(data: bytes) -> Any:
     """The datum that `data` spells: all of it, but for white space around.
 
-    A vector is a tuple, a list a fresh list, a bytevector bytes; else `Pair`, `Symbol`, int, str or bool. Raises
+    A vector is a tuple, a list a list (a fresh one, or `Reread`), a bytevector bytes; else `Pair`, `Symbol`, int, str or bool. Raises
     `SexpError` for whatever is not exactly one datum within the limits: 1,000,000 bytes, 64 levels, 20,000 data (a
     bytevector is one), integers of 100 digits.
     """
@@ -77,7 +77,7 @@ def loads(data: bytes) -> Any:
         return _symbol(match[1]), int(match[2])
     if data[:8] == b"#(peer (" and data[-2:] == b"))" and len(data) <= _PEER_REPLY:
         try:
-            return (_PEER, *[[*_fields(text)] for text in data[8:-2].split(b") (")])
+            return (_PEER, *map(_fields, data[8:-2].split(b") (")))
         except _OtherShape:
             pass
     if data[: len(_VALUE_HEAD)] == _VALUE_HEAD and len(data) <= MAX_MESSAGE:
@@ -213,13 +213,13 @@ def _other(text: bytes, offset: int) -> bool | int | Symbol:
 
 
 @lru_cache(maxsize=32_768)
-def _fields(text: bytes) -> tuple[str | int, ...]:
+def _fields(text: bytes) -> Reread:
     """The fields of a contact in canonical text, without its parentheses."""
     match = _contact(text)
     if match is None:
         raise _OtherShape
     ip, port, uid = match.groups()
-    return (ip.decode(), int(port)) if uid is None else (ip.decode(), int(port), int(uid))
+    return Reread([ip.decode(), int(port)] if uid is None else [ip.decode(), int(port), int(uid)])
 
 
 _REFUSALS = (

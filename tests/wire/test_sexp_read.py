@@ -194,11 +194,18 @@ def test_takes_whatever_holds_bytes_and_nothing_else() -> None:
             loads(thing)  # type: ignore[arg-type]
 
 
-def test_lists_are_fresh() -> None:
-    text = dumps((Symbol("peer"), ["127.0.0.1", 9000, 1]))
+def test_lists_are_fresh_or_refuse_to_change() -> None:
+    text = dumps((Symbol("bag"), ["a", 9000, 1]))
     first = loads(text)
     first[1][0] = "changed"
-    assert loads(text)[1] == ["127.0.0.1", 9000, 1]
+    assert loads(text)[1] == ["a", 9000, 1]
+    (_, named) = loads(dumps((Symbol("peer"), ["127.0.0.1", 9000, 1])))
+    for change in (lambda: named.append(2), named.pop, named.sort, lambda: named.__setitem__(0, "b"), named.clear):
+        with pytest.raises(TypeError, match="make a list"):
+            change()
+    with pytest.raises(TypeError, match="make a list"):
+        named += [2]
+    assert loads(dumps((Symbol("peer"), ["127.0.0.1", 9000, 1])))[1] == ["127.0.0.1", 9000, 1] == list(named)
 
 
 @given(st.binary(max_size=200))
