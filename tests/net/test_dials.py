@@ -113,11 +113,10 @@ def test_a_dial_that_expects_a_uid_refuses_another(world: Any) -> None:
 def test_a_dial_goes_on_when_one_of_those_who_wait_gives_up(world: Any) -> None:
     async def test() -> None:
         a, b = await world.nodes(2)
-        sending = [asyncio.ensure_future(a.send(b.ip, b.port, (REF, n), uid=b.uid)) for n in range(3)]
-        await asyncio.sleep(0)
-        sending[0].cancel()
-        await asyncio.wait(sending)
-        assert sending[0].cancelled()
+        gives_up, *others = [a.send(b.ip, b.port, (REF, n), uid=b.uid) for n in range(3)]
+        gives_up.cancel()
+        await asyncio.gather(*others)
+        assert isinstance(gives_up.outcome, asyncio.CancelledError)
         assert [item.payload[1] for item in await world.take(b, 2)] == [1, 2]
         lonely = asyncio.ensure_future(a.send(b.ip, 9, (REF, 1), uid=5))
         await asyncio.sleep(0)
