@@ -263,15 +263,16 @@ class Link(Accounts):
         """One message arrived: read at once, or in its turn if it is big, one of very many, or others before it wait."""
         if self._state == CLOSED:
             return
-        if self._count_arrived(len(text) + spec.SIZE_PREFIX):
+        size = len(text) + spec.SIZE_PREFIX
+        if self._count_arrived(size):
             self.fail("incoming queue")
         elif self.queued > BIG:
             self._endpoint.held.weigh(self)
         if self._state == CLOSED:
             return
         turns = self._endpoint.carrier.turns
-        if self._backlog is None and len(text) <= BIG and (self._goes_first(self._endpoint.now()) or turns.claim()):
-            self._deliver(text)
+        if self._backlog is None and size <= BIG and (self._goes_first(self._endpoint.now()) or turns.claim()):
+            self._deliver(text, size)
             return
         self._backlog = self._backlog or deque()
         self._backlog.append(text)
@@ -286,18 +287,18 @@ class Link(Accounts):
         text = self._backlog.popleft()
         self._backlog = self._backlog or None
         try:
-            self._deliver(text)
+            self._deliver(text, len(text) + spec.SIZE_PREFIX)
         except ProtocolError as error:
             self._violated(error)
         if self._finished and self._backlog is None and self._state != CLOSED:
             self._end("finished", clean=True)
 
-    def _deliver(self, text: bytes) -> None:
+    def _deliver(self, text: bytes, size: int) -> None:
         datum = self._endpoint.read(text)
         if wrong := self._count_read(is_request(datum)):
             self.fail(wrong)
             return
-        self._endpoint.inbox.put(Received(self.ip, self.port, datum, self.uid, self, len(text) + spec.SIZE_PREFIX))
+        self._endpoint.inbox.put(Received(self.ip, self.port, datum, self.uid, self, size))
 
     def unpark(self) -> None:
         """Bytes have left: what was parked may be dealt with, in its turn."""

@@ -24,11 +24,12 @@ from p2pnb.peer.core import Core
 from p2pnb.peer.report import Looked
 from p2pnb.peer.requests import Outcome
 from p2pnb.peer.search import DIAL_FAILURES, Asker, Driver
-from p2pnb.uid import common_prefix_length
+from p2pnb.uid import BITS
 from p2pnb.wire.contact import Contact, contact
 from p2pnb.wire.messages import VERBS, Iam, Nearest, Peers, Welcome
 
 ENOUGH = 3  # replies in a row that name nobody new
+SPARE = 3  # so many more than there is room for are taken note of
 TRIES = 3  # lookups for one bucket
 
 
@@ -121,10 +122,11 @@ class Filling(Driver):
     def _wanted(self, named: tuple[Contact, ...]) -> list[Contact]:
         """Those of `named` who may fill the bucket. As long as nobody in it is known, the others may lead there."""
         table, own, bucket = self._table, self.lookup.own, self._bucket
-        inside = [each for each in named if each.uid is None or common_prefix_length(own, each.uid) == bucket]
-        strangers = [each for each in inside if each.uid not in table]
+        room, width = table.room(bucket), BITS - bucket
+        inside = [each for each in named if each.uid is None or (own ^ each.uid).bit_length() == width]
+        strangers = [each for each in inside if each.uid not in table][: room + SPARE]
         new = {each.uid for each in strangers} - self._heard
         self._heard |= new
         self._unasked |= new
         self._fruitless = 0 if new or len(inside) == len(named) else self._fruitless + 1
-        return strangers if inside or table.room(bucket) < table.k else list(named)
+        return strangers if inside or room < table.k else list(named)

@@ -99,8 +99,12 @@ class Peer(Values, Bags, Namespaces):
 
         Example: `await peer.fill()`.
         """
-        for bucket in self.table.far_buckets(spec.JOIN_NEAREST):
+        far = self.table.far_buckets(spec.JOIN_NEAREST)
+        for bucket in far:
             await fill(self, bucket)
+        for bucket in far[:-1]:
+            if self.table.room(bucket) > min(map(self.table.room, far[bucket + 1 :])):  # though it covers more than all those together
+                await fill(self, bucket)
 
     async def recall(self, besides: Collection[int] = ()) -> int:
         """Asks the contacts of an earlier life, kept in the store, whether they are there; how many have answered.
