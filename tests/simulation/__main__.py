@@ -17,6 +17,8 @@ from functools import partial
 
 from tests.simulation.scenario import MODES, Run
 
+TOLD = 100  # seeds between two words on how far it has come: from there it can be taken up again
+
 
 def replay(seed: int, mode: str) -> int:
     run = Run(seed, mode)
@@ -46,7 +48,9 @@ def many(seeds: range, modes: tuple[str, ...], jobs: int) -> int:
     began, failed = time.perf_counter(), 0
     with ProcessPoolExecutor(jobs) as pool:
         for mode in modes:
-            for why in pool.map(partial(failure, mode=mode), seeds, chunksize=4):
+            for seed, why in zip(seeds, pool.map(partial(failure, mode=mode), seeds, chunksize=4), strict=True):
+                if seed % TOLD == TOLD - 1:
+                    print(f"{mode}: up to {seed}, {failed} failed, {time.perf_counter() - began:.0f} s", flush=True)
                 if why:
                     failed += 1
                     print(why, flush=True)

@@ -15,6 +15,7 @@ from p2pnb import spec
 from p2pnb.dht.bags import BAG_BYTES
 from p2pnb.dht.deferred import Deferred
 from p2pnb.dht.namespaces import point_of
+from p2pnb.dht.quota import HOUR
 from p2pnb.dht.signature import verify
 from p2pnb.dht.store import Put, Record, Store, key_of_request
 from p2pnb.wire.messages import BagAdd, NamespaceSet, Set, Version
@@ -64,6 +65,7 @@ class Keeping:
         self._sizes: dict[tuple[str, int], int] = {}
         self._newest: dict[int, Rank] = {}  # of each entry that is here
         self.acknowledged: dict[Item, Any] = {}  # what a restart must find: of an entry, the rank
+        self._charged: dict[int | None, list[tuple[float, int]]] = {}  # what each publisher added since half of the room was taken
         store.quota.__class__ = NotedQuota
         store.quota.changed = self._touch  # type: ignore[attr-defined]
         for kind, part, name in (
@@ -101,11 +103,12 @@ class Keeping:
         if isinstance(request, BagAdd) and request.age is None:
             self._cast.add((key, request.value, whose["publisher"]))
         self.store.expire(now)
-        before = self._since(item)
+        before, used = self._since(item), self.store.quota.used
         taken = self._put(request, key, now, **whose)
         self._note(item[0], key)
         if taken is False:
             return False
+        self._charge(whose["publisher"], self.store.quota.used - used, now)
         after = self._since(item)
         if after is None:
             self._say(f"node {self.position} said that it took a record, and has not kept it")
@@ -118,6 +121,15 @@ class Keeping:
             self._acknowledge(item, kept)
             return True
         return taken.map(lambda written: self._written(item, kept, written))
+
+    def _charge(self, publisher: int | None, size: int, now: float) -> None:
+        """Somebody has stored so many bytes more: once half of all is taken, that has a limit an hour."""
+        quota = self.store.quota
+        if 2 * quota.used > quota.total and size > 0:
+            charged = [(when, added) for when, added in self._charged.get(publisher, ()) if when > now - HOUR]
+            self._charged[publisher] = charged = [*charged, (now, size)]
+            if (added := sum(size for _, size in charged)) > quota._publishers.limit:
+                self._say(f"node {self.position} took {added} bytes of one publisher within an hour")
 
     def _written(self, item: Item, kept: Any, written: bool) -> bool:
         if written:

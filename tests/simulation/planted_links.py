@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from p2pnb import spec
 from p2pnb.dht.bucket import Row
 from p2pnb.dht.table import RoutingTable
 from p2pnb.net.carrier import TICK, Sweep
@@ -59,6 +60,19 @@ def a_late_reply_is_taken_for_the_next_one(patch: Patch) -> None:
 
     patch.setattr(Link, "close", kept)
     patch.setattr(Requests, "_sweep", forgetful)
+
+
+@plant("safety", 42)
+def who_has_a_slow_clock_waits_twice_as_long(patch: Patch) -> None:
+    sweep = Requests._sweep
+
+    def coarse(self: Requests) -> None:
+        sweep(self)
+        if self._sweeper is not None and self.clock != self._loop.time:
+            self._sweeper.cancel()
+            self._sweeper = self._loop.call_later(spec.REQUEST_TIMEOUT, self._sweep)
+
+    patch.setattr(Requests, "_sweep", coarse)
 
 
 @plant("safety")

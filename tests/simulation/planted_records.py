@@ -8,6 +8,7 @@ from p2pnb import spec
 from p2pnb.dht import namespaces
 from p2pnb.dht.bags import BagStore
 from p2pnb.dht.deferred import Deferred
+from p2pnb.dht.quota import Ledger, Quota
 from p2pnb.dht.store import Record, Store
 from p2pnb.dht.values import ValueStore
 from p2pnb.disk.part import Part
@@ -28,6 +29,23 @@ def what_is_handed_on_is_deleted_before_anybody_took_it(patch: Patch) -> None:
         await hand_on(self, key, now)
 
     patch.setattr(Upkeep, "_hand_on", hasty)
+
+
+@plant("safety")
+def a_full_store_takes_more(patch: Patch) -> None:
+    take = Quota.take
+
+    def generous(self: Quota, size: int, now: float, publisher: int | None, group: str | None, *, leaving: int = 0) -> bool:
+        if not take(self, size, now, publisher, group, leaving=leaving):
+            self.used += size
+        return True
+
+    patch.setattr(Quota, "take", generous)
+
+
+@plant("safety", 3)
+def an_allowance_is_never_used_up(patch: Patch) -> None:
+    patch.setattr(Ledger, "charge", lambda self, who, size, now: None)
 
 
 @plant("safety")

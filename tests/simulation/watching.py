@@ -54,6 +54,7 @@ class Watch:
         self.loop = loop
         self.say = say
         self.honest, self.skewed = True, False
+        self.room: tuple[int, int] | None = None  # bytes that every node has, in all and for a publisher an hour; None: as it is made
         self.events = 0
         self.real: set[tuple[int, str, int]] = set()  # everybody who ever listened
         self.lives: dict[int, Life] = {}  # by position, the present or the last one
@@ -129,6 +130,8 @@ class Watch:
         if keeping is None:
             keeping = Keeping(peer.store, position, self.touched, self.say, self._taken, partial(self._thrown, life), self._cast)
             self.stores[id(peer.store)] = keeping
+        if self.room is not None:
+            peer.store.quota.total, peer.store.quota._publishers.limit = self.room
         keeping.clock = lambda: member.living().clock()
         keeping.thrown = partial(self._thrown, life)
         life.keeping = keeping
