@@ -6,6 +6,7 @@ the same position, uid and port with a new peer.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Collection
@@ -17,8 +18,9 @@ from p2pnb import spec
 from p2pnb.dht.policies import Policies
 from p2pnb.dht.store import Put, Store
 from p2pnb.disk.part import Part
+from p2pnb.disk.store import DiskStore
 from p2pnb.errors import NodeDown
-from p2pnb.net.carrier import Carrier
+from p2pnb.net.carrier import Carrier, clock_of
 from p2pnb.net.endpoint import Endpoint
 from p2pnb.peer.identity import Identity
 from p2pnb.peer.lasting import address_before
@@ -122,7 +124,8 @@ class Member:
         if self.endpoint is not None:
             await self.endpoint.close()
         key = self.identity.static if settings.encryption else self.uid.int
-        part = None if self._disk is None else self._disk.part(self.uid)
+        part = None if self._disk is None else await self._disk.read(self.uid)
+        store = None if part is None else await self._load(part)
         self.endpoint = Endpoint(
             self._carrier,
             key,
@@ -153,11 +156,18 @@ class Member:
             store=part,
             codec=settings.codec,
         )
+        if store is not None:
+            self.peer.adopt(store, self.peer.published)
         self.endpoint.inbox.deliver_to(self.peer.hear)
         if kept is not None and part is None:
             self.peer.adopt(kept.store, kept.published)
         if self.dress is not None:
             self.dress(self)
+
+    async def _load(self, part: Part) -> Store:
+        """The records in `part`, before anybody can ask for them."""
+        clock = self._clock or clock_of(asyncio.get_running_loop())
+        return await DiskStore.loaded(part, clock(), network=self._settings.name, rng=self._rng)
 
     def _ports(self, part: Part | None) -> tuple[int, ...]:
         """Where to listen: where it did before, so that those who knew it find it there; else as the launch says.

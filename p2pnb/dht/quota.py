@@ -70,6 +70,11 @@ class Ledger:
         else:
             chunks.append([now, size])
 
+    def chunks(self, who: Hashable) -> list[tuple[float, int]]:
+        """What `who` added, oldest first: when, and how many bytes. Charging them again, in this order, gives the same account."""
+        account = self._accounts.get(who)
+        return [] if account is None else [(when, int(size)) for when, size in account.chunks]
+
     def _name(self, who: Hashable, now: float) -> Hashable:
         accounts = self._accounts
         while accounts and next(iter(accounts.values())).chunks[-1][0] + HOUR <= now:
@@ -84,7 +89,7 @@ class Quota:
         self.total = total
         self.used = 0
         self._publishers = Ledger(hourly)
-        self._groups = Ledger(hourly)
+        self.groups = Ledger(hourly)
 
     def take(self, size: int, now: float, publisher: int | None, group: str | None, *, leaving: int = 0) -> bool:
         """Whether `size` bytes more may be kept; when so, they are counted.
@@ -92,11 +97,11 @@ class Quota:
         `publisher` is the uid that sent them (None: all that is unauthenticated shares one account), `group` its network
         group (None: exempt). `leaving`: bytes that the caller will give back in exchange.
         """
-        used = self.used + size - leaving + ACCOUNT_BYTES * (len(self._publishers) + len(self._groups))
+        used = self.used + size - leaving + ACCOUNT_BYTES * (len(self._publishers) + len(self.groups))
         if used > self.total:
             return False
         if used * 2 > self.total:
-            publishers, groups = self._publishers, self._groups
+            publishers, groups = self._publishers, self.groups
             if publishers.spent(publisher, now) + size > publishers.limit:
                 return False
             if group is not None:
@@ -115,9 +120,9 @@ class Quota:
         """As `take`, for what was accepted `since`, before a restart, in ascending order of that.
 
         Only the total is held against it. What came within the hour counts as its publisher's, so that a restart gives
-        nobody a new allowance; network groups are not remembered.
+        nobody a new allowance; what network groups used is remembered apart (`groups`).
         """
-        used = self.used + size + ACCOUNT_BYTES * (len(self._publishers) + len(self._groups))
+        used = self.used + size + ACCOUNT_BYTES * (len(self._publishers) + len(self.groups))
         if used > self.total:
             return False
         if used * 2 > self.total and publisher is not None and since + HOUR > now:

@@ -96,23 +96,36 @@ class Disk:
 
     def part(self, uid: Key) -> Part:
         """What the node `uid` keeps here; a part that it opened before, in an earlier life, is closed."""
+        node = self._let_go(uid)
+        self._await_thread()
+        return self._part(node, self._rows(node))
+
+    async def read(self, uid: Key) -> Part:
+        """As `part`, with the reading and checking on the disk's own thread, where it has one."""
+        node = self._let_go(uid)
+        rows = self._rows(node) if self._executor is None else await self._loop.run_in_executor(self._executor, self._rows, node)
+        return self._part(node, rows)
+
+    def _let_go(self, uid: Key) -> bytes:
         node = bytes(uid[:NODE_BYTES])
         for earlier in [part for part in self._parts if part.node == node]:
             earlier.close()
-        self._await_thread()
+        return node
+
+    def _rows(self, node: bytes) -> list[Row]:
         try:
-            rows = self._file.rows(node)
+            return [each._replace(moment=each.moment - self._shift) for each in self._file.rows(node)]
         except sqlite3.Error as error:
             raise StoreError(f"{self._file.path} cannot be read: {error}; launch again with it, and what is whole will be saved") from error
-        part = Part(self, node, [each._replace(moment=each.moment - self._shift) for each in rows])
+
+    def _part(self, node: bytes, rows: list[Row]) -> Part:
+        part = Part(self, node, rows)
         self._parts.append(part)
         return part
 
     def erase(self, uid: Key) -> None:
         """Deletes what the node `uid` keeps here, for experiments. Raises `sqlite3.Error` where the disk does not take that."""
-        node = bytes(uid[:NODE_BYTES])
-        for part in [part for part in self._parts if part.node == node]:
-            part.close()
+        node = self._let_go(uid)
         self._await_thread()
         self._file.erase(node)
 

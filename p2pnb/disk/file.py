@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from p2pnb.disk.rows import EXPIRING, Row, is_whole
+from p2pnb.disk.rows import PURGED, Row, is_whole
 from p2pnb.disk.wal import committed_frames
 from p2pnb.errors import StoreError
 
@@ -50,7 +50,7 @@ _PUT = (
 )
 _DELETE = "DELETE FROM records WHERE node = ? AND kind = ? AND name = ?"
 _READ = "SELECT node, kind, name, moment, body, sum FROM records"
-_PURGE = f"DELETE FROM records WHERE moment <= ? AND kind IN ({', '.join(map(str, EXPIRING))})"
+_PURGE = f"DELETE FROM records WHERE moment <= ? AND kind IN ({', '.join(map(str, PURGED))})"
 
 
 class RecordsFile:

@@ -23,11 +23,13 @@ from p2pnb.wire.messages import BagAdd, NamespaceSet, Set, Version
 
 NODE_BYTES = 16  # of the uid, in each row
 SUM_BYTES = 16
-CLOCK, NODE, CONTACTS, VALUE, VOTE, ENTRY, PUBLISHED, PIN = range(8)  # kinds
-EXPIRING = (VALUE, VOTE, ENTRY)
+CLOCK, NODE, CONTACTS, VALUE, VOTE, ENTRY, PUBLISHED, PIN, ALLOWANCE = range(9)  # kinds
+EXPIRING = (VALUE, VOTE, ENTRY)  # what a node keeps for others
+PURGED = (*EXPIRING, ALLOWANCE)  # what is deleted a day after it was set
 
 _HEAD = struct.Struct(">16sqqd")
 _SEQUENCE = struct.Struct(">q")
+_CHUNK = struct.Struct(">dq")
 _VERSION = 8 + spec.RECORD_VALUE + spec.SIGNATURE
 
 
@@ -113,6 +115,25 @@ def kept_of(name: Name, since: float, body: bytes) -> Kept | None:
     public_key, inner = body[:BYTES], int.from_bytes(body[BYTES : 2 * BYTES], "big")
     versions = tuple(_read_version(body[at : at + _VERSION]) for at in range(2 * BYTES, len(body), _VERSION))
     return KeptEntry(public_key, inner, versions, since) if point_of(public_key, inner) == key else None
+
+
+# --- what a network group used of its hourly allowance --------------------------------------------------------------------
+
+Chunks = list[tuple[float, int]]  # when, and how many bytes, oldest first
+
+
+def allowance_at(group: str) -> Name:
+    return Name(ALLOWANCE, group.encode())
+
+
+def allowance_body(chunks: Chunks, moment: float) -> bytes:
+    """Their ages at `moment`, which a clock that starts anew leaves as they are."""
+    return b"".join(_CHUNK.pack(moment - when, size) for when, size in chunks)
+
+
+def allowance_of(body: bytes, moment: float) -> Chunks:
+    """What `allowance_body` wrote."""
+    return [(moment - age, size) for age, size in _CHUNK.iter_unpack(body[: len(body) // _CHUNK.size * _CHUNK.size])]
 
 
 # --- what a node published and renews, and what a reader pinned -----------------------------------------------------------
