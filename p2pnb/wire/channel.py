@@ -34,6 +34,7 @@ from p2pnb.wire.sodium import TAG
 Result = TypeVar("Result")
 
 LENGTH = 2  # bytes of the length before a handshake message or record
+GREETINGS = 16_384  # that are remembered: those of all the nodes of a large cluster in one process
 MAX_PLAINTEXT = MAX_RECORD - TAG
 # sizes that each handshake message can have: bare; two keys and a payload; one key and a payload
 _SIZES = ((KEY, KEY), (2 * KEY + 2 * TAG, MAX_HANDSHAKE_MESSAGE), (KEY + 2 * TAG, MAX_HANDSHAKE_MESSAGE))
@@ -318,7 +319,7 @@ def _with_length(message: bytes) -> bytes:
     return len(message).to_bytes(LENGTH, "big") + message
 
 
-@lru_cache(maxsize=1_024)
+@lru_cache(maxsize=GREETINGS)
 def _written_hello(uid: int, listen_port: int) -> bytes:
     return dumps(hello_datum(Hello(uid, listen_port)))
 
@@ -329,10 +330,10 @@ def _read_hello(text: bytes) -> tuple[Hello, tuple[Any, ...]]:
     return parse_hello(datum), datum[4:]
 
 
-_recall_hello = lru_cache(maxsize=1_024)(_read_hello)  # a peer greets each of its neighbours with the same few bytes
+_recall_hello = lru_cache(maxsize=GREETINGS)(_read_hello)  # a peer greets each of its neighbours with the same few bytes
 
 
-@lru_cache(maxsize=1_024)
+@lru_cache(maxsize=GREETINGS)
 def _plain_greeting(uid: int, listen_port: int, network: str) -> bytes:
     return frame(dumps((*hello_datum(Hello(uid, listen_port)), network)))
 

@@ -4,6 +4,9 @@
 
 Each runs in an interpreter of its own. Seconds are those of the processor, which a busy machine stretches less than those on the wall;
 where two runs are compared, they are taken in turn. Routing state is what a node's table holds, with everything that only it refers to.
+
+A full join is 77 links and 90 requests a node. 6 seconds are the aim where messages are not written; it takes 12 to 17, since what is left
+is not the text but the links: a dial and its greeting, the request that rides on it, and two tables, some 150 microseconds in all.
 """
 
 from __future__ import annotations
@@ -16,12 +19,14 @@ from typing import Any
 THOUSAND_S = 20.0
 THOUSAND_UNWRITTEN_S = 6.0
 TEN_THOUSAND_S = 60.0
-FULL_JOIN_S = 60.0
-FULL_JOIN_REQUESTS = 200  # a node
+FULL_JOIN_S = 20.0
+FULL_JOIN_UNWRITTEN_S = 18.0
+FULL_JOIN_REQUESTS = 95  # a node
+FULL_TABLES = 0.999  # of the contacts that an oracle, which knows all uids, would put into the tables
 ROUTING_KB_A_NODE = 8.0
 
 LAUNCH = """
-import asyncio, gc, json, sys, time
+import asyncio, bisect, gc, json, sys, time
 from p2pnb import Cluster
 
 def size_of_tables(members):
@@ -40,6 +45,16 @@ def parts(table, shared):
                 shared.add(id(each))
                 yield from (each, each.uid, each.datum, each.datum.text)
     yield table._looked_up
+
+def possible(uids):
+    # how many contacts the tables could hold: a bucket of a node is a run of the sorted uids
+    uids, total = sorted(uids), 0
+    for uid in uids:
+        for bits in range(256):
+            low = (uid ^ (1 << bits)) >> bits << bits
+            there = bisect.bisect_left(uids, low + (1 << bits)) - bisect.bisect_left(uids, low)
+            total += min(there, 20)
+    return total
 
 async def main(n, options):
     began = time.process_time()
@@ -61,6 +76,7 @@ async def main(n, options):
         "contacts": sum(len(member.living().table) for member in members) / n,
         "routing_kb_a_node": size_of_tables(members) / n / 1024,
         "recall": found / 100,
+        "full": sum(len(member.living().table) for member in members) / possible([member.uid.int for member in members]),
         "trace_hash": cluster.trace_hash,
     }))
 
@@ -88,12 +104,16 @@ def test_and_faster_where_messages_are_not_written() -> None:
     assert figures["launch_s"] <= THOUSAND_UNWRITTEN_S, figures
 
 
-def test_a_thousand_nodes_fill_their_tables() -> None:
-    figures = launched(1000, full_join=True, codec=False)
-    assert figures["recall"] == 1.0, figures
-    assert figures["requests"] <= 1000 * FULL_JOIN_REQUESTS, figures
-    assert figures["routing_kb_a_node"] < ROUTING_KB_A_NODE, figures
-    assert figures["launch_s"] <= FULL_JOIN_S, figures
+def test_a_thousand_nodes_fill_their_tables_whether_messages_are_written_or_not() -> None:
+    written, unwritten = launched(1000, full_join=True), launched(1000, full_join=True, codec=False)
+    assert written["trace_hash"] == unwritten["trace_hash"], (written, unwritten)
+    for figures in (written, unwritten):
+        assert figures["recall"] == 1.0, figures
+        assert figures["full"] >= FULL_TABLES, figures
+        assert figures["requests"] <= 1000 * FULL_JOIN_REQUESTS, figures
+        assert figures["routing_kb_a_node"] < ROUTING_KB_A_NODE, figures
+    assert written["launch_s"] <= FULL_JOIN_S, written
+    assert unwritten["launch_s"] <= FULL_JOIN_UNWRITTEN_S, unwritten
 
 
 def test_ten_thousand_nodes_join() -> None:
