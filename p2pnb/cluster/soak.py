@@ -4,7 +4,8 @@ Workers write and read records of all kinds on the cluster's own loop, at a stea
 them silently, as when a machine loses its power) and come back. What is written comes from a bounded set that is written
 again and again, so that a network that is well keeps as much in the end as in the middle: memory, descriptors and tasks
 are sampled, and their trend after a warm-up is what would leak. (What fills in the warm-up, up to its bound: the log of requests, the
-lookups that each node remembers, its dealings with its peers, versions that it refused, and the codec's memory of short texts.)
+lookups that each node remembers, its dealings with its peers, whom it welcomed and what was handed on within the hour, versions that it
+refused, copies at nodes that were among the nearest for a while, and the codec's memory of short texts.)
 
 In the end everything comes back, and each record whose last write was acknowledged and that a living node holds is read
 through another node. `Result` has the figures, `table` shows them.
@@ -39,7 +40,7 @@ SAMPLE = 10.0  # seconds between samples
 KILL_EVERY = 8.0  # seconds, on average
 DOWN = (4.0, 40.0)  # seconds that a killed node stays down
 MOST_DOWN = 0.2  # of all nodes at a time
-WARM_UP = 1 / 2  # of the run: caches, logs and the lookups that nodes remember fill, and fill again where a node came back
+WARM_UP = 2 / 3  # of the run: caches, logs and the lookups that nodes remember fill, and fill again where a node came back
 QUIET = 5.0  # seconds between the last restart and the reading of everything
 
 

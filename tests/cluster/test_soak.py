@@ -49,7 +49,7 @@ def test_a_short_run_has_no_trend(n: int) -> None:
     assert found.slope != found.slope
     assert found.flat
     assert "| descriptors | not measured |" in result(samples=[]).table()
-    assert "100, too short for a trend" in result(samples=[Sample(1_000.0, 2e8, 1e6, 1e7, 100.0, 50.0)]).table()
+    assert "100, too short for a trend" in result(samples=[Sample(1_500.0, 2e8, 1e6, 1e7, 100.0, 50.0)]).table()
 
 
 @pytest.mark.parametrize(
