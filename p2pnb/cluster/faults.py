@@ -179,7 +179,12 @@ class Skew(Fault):
 
 @dataclass(frozen=True, slots=True)
 class DiskErrors(Fault):
-    """A `share` of what `nodes` are given to keep cannot be written: they answer #f, and live."""
+    """Disks of `nodes` fail: what they are given to keep is answered #f, and they live.
+
+    In a cluster with `store=`, a `share` of the nodes' commits meets an input/output error where the file is written. All that was in such
+    a commit is refused, and all that comes within a second of it; then it is tried again. Nodes without a store have no disk: they answer
+    #f to a `share` of the requests to keep something, as if they had one.
+    """
 
     nodes: Whom = None
     share: float = 1.0

@@ -11,11 +11,14 @@ faults give the same run, and a fault changes nothing that does not follow from 
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import random
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from p2pnb.brief import brief
@@ -273,6 +276,8 @@ class Injection:
         peer = member.living()
         while isinstance(peer.responder, (Liar, BrokenDisk)):
             peer.responder = peer.responder.true
+        if peer.lasting.part is not None:
+            peer.lasting.part.fault = None
         for active in self.on:
             if active.touches(member):
                 self._corrupt(active, peer)
@@ -282,7 +287,11 @@ class Injection:
         if isinstance(fault, Liars):
             peer.responder = Liar(peer.responder, peer.own, fault.told, random.Random(self._rng.random()))
         elif isinstance(fault, DiskErrors):
-            peer.responder = BrokenDisk(peer.responder, fault.share, random.Random(self._rng.random()))
+            rng = random.Random(self._rng.random())
+            if peer.lasting.part is None:
+                peer.responder = BrokenDisk(peer.responder, fault.share, rng)
+            else:
+                peer.lasting.part.fault = partial(_disk_error, fault.share, rng, peer.lasting.part.fault)
 
     # --- notes and tasks --------------------------------------------------------------------------------------------------
 
@@ -307,3 +316,9 @@ class Injection:
 
 def _addresses(members: list[Member] | None) -> frozenset[Address]:
     return frozenset((member.ip, member.port) for member in members or ())
+
+
+def _disk_error(share: float, rng: random.Random, other: Callable[[], Exception | None] | None) -> Exception | None:
+    """What a commit meets on a disk that fails so often, and perhaps in another way as well."""
+    error = OSError(errno.EIO, os.strerror(errno.EIO)) if rng.random() < share else None
+    return error or (other() if other is not None else None)

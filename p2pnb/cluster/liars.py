@@ -39,7 +39,7 @@ VOTES = 1_000_000  # publishers that an invented value is said to have
 
 
 class BrokenDisk:
-    """Cannot write a `share` of what it is given, and says so."""
+    """A peer in memory that behaves as if it had a disk which cannot write a `share` of what it is given: it says so."""
 
     def __init__(self, true: Answers, share: float, rng: random.Random) -> None:
         self.true = true

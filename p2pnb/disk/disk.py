@@ -185,11 +185,11 @@ class Disk:
 
     def _commit(self, batches: list[Batch], time_row: Row) -> list[Exception | None]:
         """On the thread: writes all of it in one transaction; what each batch came to."""
-        outcomes: list[Exception | None] = [batch.part.fault for batch in batches]
+        outcomes: list[Exception | None] = [batch.fault for batch in batches]
         rows, moment = [time_row], time_row.moment
         gone: list[tuple[bytes, int, bytes]] = []
         for batch in batches:
-            if batch.part.fault is None:
+            if batch.fault is None:
                 for name, state in batch.writes.items():
                     if state is None:
                         gone.append((batch.part.node, *name))

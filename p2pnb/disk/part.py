@@ -26,6 +26,7 @@ class Batch(NamedTuple):
     writes: dict[Name, State | None]
     looks: dict[Name, Look]
     waiters: list[Deferred[bool]]
+    fault: Exception | None  # that this commit meets
 
 
 class Committer(Protocol):
@@ -42,11 +43,11 @@ class Committer(Protocol):
 
 
 class Part:
-    """What one node keeps on a disk. `fault`: an error that its writes shall meet from now on, for tests and experiments."""
+    """What one node keeps on a disk. `fault`: what each commit of its shall meet from now on, an error or None, for experiments."""
 
     def __init__(self, disk: Committer, node: bytes, rows: list[Row]) -> None:
         self.node = node
-        self.fault: Exception | None = None
+        self.fault: Callable[[], Exception | None] | None = None
         self.failures = 0
         self._disk = disk
         self._rows = rows
@@ -115,7 +116,8 @@ class Part:
         looks, self._looks = self._looks, {}
         waiters, self._waiters = self._waiters, []
         self._under_way = looks
-        return Batch(self, {name: look() for name, look in looks.items()}, looks, waiters)
+        fault = None if self.fault is None else self.fault()
+        return Batch(self, {name: look() for name, look in looks.items()}, looks, waiters, fault)
 
     def settle(self, batch: Batch, error: Exception | None) -> None:
         """A commit was made, or failed: then its rows wait for the next one, as they are by then."""

@@ -17,7 +17,8 @@ import pytest
 from live import each_network
 
 from p2pnb import Author, Cluster, Identity, key_of
-from p2pnb.cluster.faults import Crash
+from p2pnb.cluster.faults import Crash, DiskErrors
+from p2pnb.dht.responder import Responder
 from p2pnb.errors import NotFound, StoreError, StoreFull
 
 
@@ -284,6 +285,30 @@ def test_identities_are_their_owners_alone_and_do_not_show(tmp_path: Path) -> No
 # --- disks that fail ------------------------------------------------------------------------------------------------------
 
 
+def test_disk_errors_are_met_where_the_file_is_written(tmp_path: Path) -> None:
+    """Not by whoever answers: memory took it, the commit failed, and the nodes say so, and catch up when the fault is over."""
+
+    async def test() -> None:
+        async with Cluster.launch(6, network="virtual", seed=3, store=tmp_path) as cluster:
+            key = await cluster[0].set(b"before")
+            with cluster.faults(DiskErrors()):
+                with pytest.raises(StoreFull):
+                    await cluster[1].set(b"while it fails")
+                assert all(type(node.peer.responder) is Responder for node in cluster)
+                assert sum(node.peer.lasting.part.failures for node in cluster) >= 5
+                assert await cluster[2].ref(key) == b"before"
+            await cluster.advance(5)
+            after = await cluster[1].set(b"after")
+            cluster.kill(cluster[3])
+            await cluster.restart(cluster[3])
+            assert await cluster[3].ref(after) == b"after"
+            with cluster.faults(DiskErrors([cluster[4]], share=0.0)):
+                assert await cluster[5].set(b"a disk that never fails")
+                assert cluster[5].last.stored == 5
+
+    alive(test)
+
+
 def test_full_disks_refuse_and_the_nodes_live(tmp_path: Path) -> None:
     async def test() -> None:
         async with Cluster.launch(6, network="memory", store=tmp_path) as cluster:
@@ -291,7 +316,7 @@ def test_full_disks_refuse_and_the_nodes_live(tmp_path: Path) -> None:
 
             async def fail(error: Exception | None) -> None:
                 for node in cluster:
-                    node.peer.lasting.part.fault = error
+                    node.peer.lasting.part.fault = lambda: error
 
             await cluster.run(fail, sqlite3.OperationalError("database or disk is full"))
             with pytest.raises(StoreFull):

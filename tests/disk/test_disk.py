@@ -223,7 +223,7 @@ def test_a_fault_of_one_node_leaves_the_others(tmp_path: Path, error: Exception)
     async def test() -> None:
         opened = Opened(tmp_path / "store", threads=False)
         other = opened.disk.part(key_of(b"another node"))
-        opened.part.fault = error
+        opened.part.fault = lambda: error
         assert not await opened.put(Set(b"value"))
         assert await asyncio.wait_for(_write(other), 30)
         opened.part.fault = None
@@ -243,7 +243,7 @@ def test_a_failed_write_is_answered_once_the_retry_has_it(tmp_path: Path) -> Non
     """What was refused while the disk failed is not lost to the file: memory has it, and readers may have seen it."""
     async def test() -> None:
         opened = Opened(tmp_path / "store", threads=False)
-        opened.part.fault = OSError(5, "Input/output error")
+        opened.part.fault = lambda: OSError(5, "Input/output error")
         assert not await opened.put(entry(1, 7, bytes(32)))
         opened.part.fault = None
         await asyncio.sleep(2 * RETRY)
