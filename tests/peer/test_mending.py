@@ -271,3 +271,75 @@ def test_two_holders_are_no_quorum() -> None:
             assert not {member.position for member in ranked[:3]} & set(listed(network, TOPIC))
 
     simulate(test)
+
+
+# --- all of it, by seeds ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_after_a_few_readings_nothing_is_missing(seed: int) -> None:
+    """Two of the five nearest, drawn at random, have lost everything: the entry is mended by one reading, the bag by one for each of them.
+
+    Of a value, which whoever has it may give, the nearest of all has it again as soon as a reading met it without.
+    """
+
+    async def test() -> None:
+        rng = random.Random(seed)
+        async with town(14, 60 + seed, lambda rng: rng.uniform(0.0, 0.1)) as network:
+            await asyncio.sleep(60)
+            author, name, writer = Author.from_seed(bytes(32)), key_of(b"name"), rng.choice(peers(network))
+            key = await writer.set(some_value(seed))
+            await writer.bag_publish(name, key)
+            await writer.namespace_set(author.private_key, author.public_key, name, key)
+            points = [key.int, name.int, point_of(author.public_key, name.int)]
+            for point in points:
+                for member in rng.sample(nearest(network.living, point, 5), 2):
+                    member.living().store.drop(point)
+            for _ in range(4):
+                reader = rng.choice(network.living).living()
+                assert await reader.bag_recent(name) == [key]
+                assert await reader.namespace_ref(author.public_key, name) == key
+                await asyncio.sleep(2.0)
+            for point in points[1:]:
+                missing = {member.position for member in nearest(network.living, point, 5)} - set(holders(network, point))
+                assert not missing, f"seed {seed}"
+            ranked = nearest(network.living, key, 14)
+            reader = ranked[-1].living()
+            asks_only(reader, ranked[:4])
+            assert await reader.ref(key) == some_value(seed)
+            await asyncio.sleep(2.0)
+            assert ranked[0].position in holders(network, key), f"seed {seed}"
+
+    simulate(test)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_after_partitions_the_newest_version_is_everywhere(seed: int) -> None:
+    """Both sides write versions of one entry, once or twice over; an hour after the last healing everybody reads the newest, and the
+    five nearest have it."""
+
+    async def test() -> None:
+        rng = random.Random(seed)
+        async with town(rng.choice([10, 16, 24]), seed, lambda rng: rng.uniform(0.0, 0.1), codec=False) as network:
+            author, name, newest = Author.from_seed(bytes(32)), key_of(b"name"), -1
+            for _ in range(rng.choice([1, 2])):
+                cut = network.partition(network.choose(rng.uniform(0.1, 0.5)))
+                sides = [cut, [member for member in network.living if member not in cut]]
+                for _ in range(rng.randrange(1, 5)):
+                    peer = rng.choice(rng.choice(sides)).living()
+                    value = key_of(rng.randbytes(8))
+                    await peer.namespace_set(author.private_key, author.public_key, name, value)
+                    newest = max(newest, int(str(peer.last.facts["sequence"])))
+                    await asyncio.sleep(rng.choice([1.0, 60.0, 900.0]))
+                network.heal()
+                await asyncio.sleep(rng.choice([61.0, 1.3 * HOUR]))
+            await asyncio.sleep(1.3 * HOUR)
+            for peer in peers(network):
+                assert (await peer.namespace_version(author.public_key, name)).sequence == newest, f"seed {seed}"
+            await asyncio.sleep(2.0)
+            for member in nearest(network.living, point_of(author.public_key, name.int), 5):
+                rows = member.living().store.namespaces.rows(now())
+                assert max(row["sequence"] for row in rows) == newest, f"seed {seed}: node {member.position}"
+
+    simulate(test)
