@@ -276,10 +276,11 @@ def interval(good: int, trials: int, z: float = 2.576) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m p2pnb.lab.durability", description="What becomes of records, beside theory.")
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=10, help="how many (default 10)")
+    parser.add_argument("--first", type=int, default=0, help="the first of them (default 0): others than before are a test of their own")
+    parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
     asked = parser.parse_args()
-    print(table(asked.seeds, jobs=asked.jobs).round(4).to_string())  # noqa: T201 (a command prints)
+    print(table(asked.seeds, first=asked.first, jobs=asked.jobs).round(4).to_string())  # noqa: T201 (a command prints)
 
 
 if __name__ == "__main__":
