@@ -10,7 +10,7 @@ What is counted, and what happens (numbers in `spec`):
 - requests sent and not yet answered: while 16, or 2 MB of them, are out, there is no room for another. So an honest peer never
   runs into its neighbour's limits;
 - requests received while replies are still leaving are parked: whoever asks for much and reads slowly waits for himself;
-- messages are dealt with as they come: 64 of a link, and 200 a second more, where 4 KB that come or that are the reply to them count as
+- messages are dealt with as they come: 64 of a link, and 200 a second more, where 4 KB that come, or 1 KB of a large reply, count as
   another one. Beyond that they take turns (`turns`), and so does the reading of what comes in larger pieces. So however many links ask
   without end, and for however much, whoever asks now and then goes first.
 
@@ -30,6 +30,7 @@ from p2pnb.net.sending import Sending
 
 BURST, SHARE = 64.0, 200.0  # messages of a link that are dealt with as they come: at once, and a second
 PER_MESSAGE = 4_096  # bytes that count as another one: they take about as long
+REPLY = 4  # times as long takes a byte of a large reply, which has to be looked for and written
 CROWDED = spec.MAX_QUEUED - spec.MAX_MESSAGE - BIG  # bytes leaving from which on there is no place for another full reply
 
 
@@ -131,7 +132,7 @@ class Accounts(asyncio.Protocol):
         else:
             self._unanswered -= self._unanswered > 0
             if size > PER_MESSAGE:
-                self._count_large(size)
+                self._count_large(size * REPLY)
 
     def _overflows(self, size: int) -> bool:
         """Whether another message of `size` bytes is more than may wait to leave."""

@@ -51,7 +51,7 @@ def test_any_megabyte_is_read_within_100_ms(benchmark: Any) -> None:
 
 GETS, ROUNDS = 400, 5
 # connections a second; 0: all that another process can do
-FLOODS = {"garbage": 100, "bad": 100, "strangers": 100, "requests": 0, "large": 0, "greedy": 0, "handshakes": 0}
+FLOODS = {"garbage": 100, "bad": 100, "strangers": 100, "requests": 0, "large": 0, "greedy": 0, "bags": 0, "handshakes": 0}
 
 
 async def gets(peers: list[Peer], values: dict[Key, bytes], rng: random.Random) -> list[float]:

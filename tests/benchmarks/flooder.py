@@ -2,9 +2,9 @@
 
 KIND: "garbage" (no handshake), "bad" (a handshake, then a message that is none), "strangers" (handshakes only), "requests" (16 links
 that keep 16 requests in their pipelines), "large" (16 links that keep a megabyte of half-megabyte messages in theirs), "greedy" (16
-links that ask for a value of the largest size, 16 times at once, without end), "handshakes" (one and the same first message on ever
-new connections, which costs who sends it nothing and who answers it three X25519). PACE: connections a second; 0: as fast as it goes.
-It comes from four addresses, 127.0.0.2 to 127.0.0.5. Prints how many there were.
+links that ask for a value of the largest size, 16 times at once, without end), "bags" (the same, for a bag that they have filled),
+"handshakes" (one and the same first message on ever new connections, which costs who sends it nothing and who answers it three X25519).
+PACE: connections a second; 0: as fast as it goes. It comes from four addresses, 127.0.0.2 to 127.0.0.5. Prints how many there were.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from p2pnb.wire.sexp import Symbol, dumps
 BAD = [b"(" * 500_000, b"#(ref -1)", b"#u8(256)", b'"\xff"', b"#(peer)", b"1" * 1_000]
 LARGE = dumps((Symbol("set"), random.Random(1).randbytes(125_000)))
 VALUE = random.Random(2).randbytes(249_996)
+BAG = dumps((Symbol("bag-popular"), 7))
 LARGEST, ASK = dumps((Symbol("set"), VALUE)), dumps((Symbol("ref"), key_of(VALUE).int))
 WORKERS, AT_ONCE = 16, 32
 count = 0
@@ -38,7 +39,7 @@ async def connect(kind: str, port: int) -> None:
     global count  # noqa: PLW0603
     reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=source())
     try:
-        count += kind not in {"requests", "large", "greedy"}
+        count += kind not in {"requests", "large", "greedy", "bags"}
         if kind == "garbage":
             writer.write(b"GET / HTTP/1.1\r\n\r\n")
             await reader.read(10)
@@ -60,10 +61,16 @@ async def connect(kind: str, port: int) -> None:
                     return
                 answered += len(channel.receive(data)[1])
             count += 16
-        asked = {"large": [LARGE] * 2, "greedy": [ASK] * 16}.get(kind, [])
+        asked = {"large": [LARGE] * 2, "greedy": [ASK] * 16, "bags": [BAG] * 16}.get(kind, [])
         if kind == "greedy":
             writer.write(channel.seal(LARGEST))
             channel.receive(await reader.read(65_536))
+        for _ in range(4 if kind == "bags" else 0):
+            adds = [channel.seal(dumps((Symbol("bag-add"), 7, random.randbytes(32)))) for _ in range(16)]
+            writer.write(b"".join(adds))
+            answered = 0
+            while answered < len(adds):
+                answered += len(channel.receive(await reader.read(65_536))[1])
         while asked:
             writer.write(b"".join([channel.seal(text) for text in asked]))
             answered = 0

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from p2pnb import spec
-from p2pnb.net.accounts import BURST, SHARE
+from p2pnb.net.accounts import BURST, PER_MESSAGE, REPLY, SHARE
 from p2pnb.wire.sexp import Symbol
 
 REF = Symbol("ref")
@@ -83,5 +85,25 @@ def test_credit_comes_back(memory: Any) -> None:
         assert [link._goes_first(now + 10 / SHARE + 1e-6) for _ in range(12)].count(True) == 10
         assert sum(link._goes_first(now + 3_600) for _ in range(1_000)) == int(BURST)
         assert spec.MAX_UNANSWERED < BURST, "a pipeline of an honest peer goes first"
+
+    memory.run(test)
+
+
+def test_a_large_reply_counts_as_many_messages_and_a_debt_is_bounded(memory: Any) -> None:
+    """A small request for much is no small request; who asked for far too much is heard again within a moment."""
+
+    async def test() -> None:
+        node = await memory.node()
+        raw = await memory.greeted(node)
+        (link,) = node.links
+        raw.say((REF, 1))
+        (item,) = await memory.take(node, 1)
+        before = link._credit
+        node.send(item.ip, item.port, memory.filling(12_288, "value"), link=link)
+        assert before - link._credit == pytest.approx((12_288 + spec.SIZE_PREFIX) * REPLY / PER_MESSAGE)
+        link._count_large(10**9)
+        now = asyncio.get_running_loop().time()
+        assert not link._goes_first(now)
+        assert link._goes_first(now + (BURST + 2) / SHARE)
 
     memory.run(test)
