@@ -84,7 +84,7 @@ def test_a_full_disk_answers_no_and_the_peer_lives(tmp_path: Path) -> None:
         keeper, other = await pair(loft, tmp_path)
         part = keeper.lasting.part
         assert part is not None
-        part.fault = OSError(28, "No space left on device")
+        part.fault = lambda: OSError(28, "No space left on device")
         loft.flown.clear()
         key = await other.set(b"value")
         assert False in loft.flown, "#f"
