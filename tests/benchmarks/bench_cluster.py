@@ -22,8 +22,8 @@ from p2pnb import spec
 Measured = Callable[..., Figures]
 
 REPEATS = 3
-COLD_PUTS, WARM_PUTS, GETS_TOGETHER = 2.8, 4.5, 0.75  # times the rate of `kademlia`
-KB_A_NODE = 120
+COLD_PUTS, WARM_PUTS, GETS_TOGETHER = 2.8, 4.5, 0.9  # times the rate of `kademlia`; gets are 1.1 times on average, and runs differ
+KB_A_NODE, WARM_KB_A_NODE = 75, 145  # with some 20 and some 70 ends of links
 MAX_PASS_MS = 10
 
 
@@ -42,8 +42,9 @@ def test_1000_nodes_launch_within_twice_kademlias_time(measured: Measured) -> No
 
 
 def test_a_node_is_small_with_its_connections(measured: Measured) -> None:
-    figures = measured("p2pnb", "launch")
-    assert figures["launched_kb_a_node"] <= KB_A_NODE, figures
+    launched, used = measured("p2pnb", "launch"), measured("p2pnb")
+    assert launched["launched_kb_a_node"] <= KB_A_NODE, launched
+    assert used["warm_kb_a_node"] <= WARM_KB_A_NODE, used
 
 
 def test_cold_puts(measured: Measured) -> None:
