@@ -122,7 +122,10 @@ class Watch:
         before = self.lives.get(position)
         if before is not None and before.peer is peer:
             return
-        if before is None:
+        if before is None or before.member is not member:  # one who could not join leaves its position to the next
+            before = None
+            self.promised.pop(position, None)
+            self.slowest.pop(position, None)
             member.skew = partial(self._skewed, position, member.skew)  # type: ignore[method-assign]
             member.lose_disk = partial(self._lost_disk, position, member.lose_disk)  # type: ignore[method-assign]
         life = self.lives[position] = Life(self, member)
