@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pigeons import Loft, Wire, end, flock, live
+from town import simulate
 
 from p2pnb import Author, Key, key_of, spec
 from p2pnb.errors import NotFound, PeerUnreachable, StaleSequence, StoreFull, ValueTooLarge
@@ -193,7 +194,7 @@ def test_a_vote_too_many_goes_no_further() -> None:
         assert sum(len(peer.store.bags) for peer in peers) == 5, "no peer beyond the nearest took it"
         await end(peers)
 
-    live(test)
+    simulate(test)
 
 
 def test_a_store_that_is_full_says_so() -> None:
