@@ -19,7 +19,7 @@ from tests.simulation.scenario import MODES, Run
 from tests.simulation.watching import Watch
 
 QUICK = range(1)
-RICH = 23  # a run with disks, restarts that find what was written, churn, loss, and too few descriptors
+RICH = 31  # a run with disks, restarts that find what was written, churn, loss, and too few descriptors
 KNOWN = [("safety", 641), ("safety", 750)]  # runs in which something was found wrong once
 SEEDS = range(100)  # in each mode
 ENOUGH = 60  # seeds within which every planted bug must be found
