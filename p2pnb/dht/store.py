@@ -10,8 +10,10 @@ behind it, whose `put` answers with a `Deferred`.
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from p2pnb import spec
@@ -40,6 +42,12 @@ def key_of_request(request: Put | Get) -> int:
     if isinstance(request, (NamespaceSet, NamespaceRef)):
         return point_of(request.public_key, request.key)
     return request.key
+
+
+def older(request: Put, elapsed: float) -> Put:
+    """`request` as it is to be sent when its age, if it has one, was read `elapsed` seconds ago: in whole seconds, rounded up."""
+    late = math.ceil(elapsed)
+    return request if request.age is None or not late else replace(request, age=request.age + late)
 
 
 class Store:

@@ -9,10 +9,9 @@ is none holds a copy more, which nobody renews: it expires.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from dataclasses import replace
 
+from p2pnb.dht.store import older
 from p2pnb.errors import P2PError
 from p2pnb.peer.report import Report
 from p2pnb.peer.requests import Outcome
@@ -35,8 +34,7 @@ class Replication(Driver):
         super().__init__(asker)
         self.acknowledged: list[Contact] = []
         self._began = self._clock()
-        self._late = 0  # seconds that it has grown older
-        self._request = request
+        self._request = self._as_sent = request
         self._datum = self._written(request)
         self._report = report
         self._patience = patience
@@ -53,12 +51,12 @@ class Replication(Driver):
     @property
     def request(self) -> Request:
         """The record as it is sent now."""
-        request, late = self._request, math.ceil(self._clock() - self._began)
-        if late != self._late and isinstance(request, (Set, BagAdd, NamespaceSet)) and request.age is not None:
-            request = self._request = replace(request, age=request.age + late - self._late)
-            self._datum = self._written(request)
-            self._late = late
-        return request
+        if isinstance(self._request, (Set, BagAdd, NamespaceSet)):
+            aged = older(self._request, self._clock() - self._began)
+            if aged != self._as_sent:
+                self._as_sent = aged
+                self._datum = self._written(aged)
+        return self._as_sent
 
     def ahead(self, whom: Contact) -> None:
         """Sends the record to `whom`, who seems to be one of the nearest, once."""

@@ -22,7 +22,7 @@ import weakref
 from contextvars import Context
 
 from p2pnb import spec
-from p2pnb.dht.store import Put, key_of_request
+from p2pnb.dht.store import Put, key_of_request, older
 from p2pnb.errors import LocalProtocolError, P2PError
 from p2pnb.peer.filling import fill
 from p2pnb.peer.records import Records
@@ -158,7 +158,7 @@ class Upkeep:
         everywhere = len(due) == len(record.requests)
         self._left[key] = 0 if everywhere else self._left.get(key, 0) + 1
         for request in due:
-            report = await self._write(key, request)
+            report = await self._write(key, older(request, self._peer.clock() - now))  # those before it took their time
             everywhere = everywhere and report.stored >= report.wanted > 0
         if everywhere and self._peer.table.nearer(key, self._peer.own, now) >= spec.ACCEPTORS:
             self._peer.store.drop(key)
@@ -190,10 +190,11 @@ class Upkeep:
             rank = sum(1 for each in others if each ^ key < peer.own ^ key)
             if nearer >= peer.replication or rank >= HANDERS:
                 continue
-            record = peer.store.record(key, peer.clock())
+            now = peer.clock()
+            record = peer.store.record(key, now)
             for request in record.requests if record else ():
                 with contextlib.suppress(LocalProtocolError):  # a value that fills a message leaves no place for an age
-                    await peer.requests.reply(newcomer, request)
+                    await peer.requests.reply(newcomer, older(request, peer.clock() - now))
 
 
 def _part(request: Put) -> bytes:

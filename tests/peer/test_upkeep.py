@@ -370,3 +370,26 @@ def test_only_what_came_is_left_to_others_and_not_for_the_third_time() -> None:
         await peer.close()
 
     simulate(test)
+
+
+@pytest.mark.parametrize("newcomer", [False, True], ids=["hourly", "to a newcomer"])
+def test_what_is_handed_on_grows_older_while_those_before_it_are_written(newcomer: bool) -> None:
+    async def test() -> None:
+        alone = Alone()
+        peer, upkeep = alone.peer, upkeep_of(alone.peer)
+        key, born = 77, now()
+        told: list[int] = []
+
+        async def write(_: Any, request: Any) -> Any:
+            told.append(request.age - round(now() - born))
+            await asyncio.sleep(9.0)
+            return Report("upkeep", "upkeep")
+
+        upkeep._write = peer.requests.reply = write  # type: ignore[method-assign]
+        for each in range(4):
+            assert peer.store.put(BagAdd(key, bytes([each]) * 32, 100), key, now(), publisher=None) is True
+        await (upkeep._give(contact("127.0.0.1", 4_000, key ^ 1)) if newcomer else upkeep.republish())
+        assert told == [100] * 4
+        await peer.close()
+
+    simulate(test)

@@ -12,6 +12,7 @@ from p2pnb.dht.quota import Ledger, Quota
 from p2pnb.dht.store import Record, Store
 from p2pnb.dht.values import ValueStore
 from p2pnb.disk.part import Part
+from p2pnb.peer import upkeep
 from p2pnb.peer.core import Core
 from p2pnb.peer.lasting import Lasting
 from p2pnb.peer.upkeep import Upkeep
@@ -70,6 +71,11 @@ def an_old_age_is_told_again(patch: Patch) -> None:
         return found
 
     patch.setattr(Store, "record", remembered)
+
+
+@plant("liveness", 5)
+def what_waits_for_its_turn_grows_no_older(patch: Patch) -> None:
+    patch.setattr(upkeep, "older", lambda request, elapsed: request)
 
 
 @plant("safety", 13)

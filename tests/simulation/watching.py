@@ -40,7 +40,6 @@ from tests.simulation.noted import NotedBuckets, NotedDict, WatchedLoop
 
 LIMIT = 5.0  # the draft's seconds for a request, and not what the code under test makes of them
 LOOK = 2.0  # seconds between two looks at how long links have been as they are
-TOLD = 60.0  # seconds that an age is off at the most: it was right when it was read or told, and a lookup and some writes go first
 LATELY = 600.0  # seconds within which the replicas of what is given away have taken it
 MOST_TASKS = 200  # of one peer: 64 newcomers that are given records, 64 known from an earlier life, and a call here and there
 GRACE = {OPENING: spec.HANDSHAKE_TIMEOUT, RETIRED: LONG_FAREWELL, CLOSED: memory.FAREWELL}  # and two ticks of the shared timer
@@ -186,7 +185,7 @@ class Watch:
         item = item_of(request)
         if request.age is None:
             self.renewed[life.member.position, item] = self.now
-        elif not self.skewed and self.now - request.age > self._youngest.get(item, self.now) + TOLD:
+        elif not self.skewed and self.now - request.age > self._youngest.get(item, self.now) + HAIR:
             late = self.now - request.age - self._youngest[item]
             self.say(f"node {life.member.position} hands a {item[0]} on and says that it is {late:.0f} s younger than any copy")
 
