@@ -215,9 +215,9 @@ class Labels:
         self.parts.append(text(x, y, content, kind=kind, anchor="" if anchor == "start" else anchor, size=self.size))
         return True
 
-    def keep_clear(self, x: float, y: float, r: float) -> None:
-        """Let no later label cover the mark at this point."""
-        self._taken.append((x - r, y - r, x + r, y + r))
+    def keep_clear(self, x: float, y: float, r: float, *, until: float | None = None) -> None:
+        """Let no later label cover the mark at this point, or the bar that goes from it to the x of `until`."""
+        self._taken.append((x - r, y - r, (x if until is None else until) + r, y + r))
 
 
 def _brighter(scope: str) -> str:

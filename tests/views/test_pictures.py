@@ -242,6 +242,27 @@ def test_nearer_contacts_stand_higher() -> None:
     assert len(heights) == 16
 
 
+def test_a_name_stands_beside_the_bar_of_another_contact_and_not_on_it() -> None:
+    """Two bars close to each other, of which the upper one ends first: its name has to go above."""
+    near = {"peer": 1, "uid": KEY ^ (1 << 254), "hop": 1, "told_by": None}
+    next_to = {"peer": 2, "uid": KEY ^ ((1 << 254) + (1 << 250)), "hop": 1, "told_by": None}
+    far = {"peer": 3, "uid": KEY ^ (1 << 248), "hop": 2, "told_by": None}
+    rows = [{**each, "time": 0.0, "event": "asked"} for each in (near, next_to, far)]
+    rows += [{**each, "time": time, "event": "replied"} for each, time in ((near, 1.0), (next_to, 2.0), (far, 3.0))]
+    root = ElementTree.fromstring(pictures.lookup(rows, KEY))
+    names = {each.text: float(each.get("y", 0)) for each in root.iter(f"{SVG}text") if (each.text or "").startswith("#")}
+    blue = [path.get("d", "") for path in root.iter(f"{SVG}path") if path.get("stroke") == svg.BLUE]
+    bars = sorted(float(y) for path in blue for y in re.findall(r"M[\d.]+ ([\d.]+)H", path))
+    assert len(names) == len(bars) == 3
+    assert not names["#1"] - 10.5 < bars[2] < names["#1"] + 2
+
+
+def test_what_a_node_keeps_and_refused_to_take_again_is_said_to_be_both() -> None:
+    """A replay of an older version: crossed out, and there all the same."""
+    again = [{**versions()[0], "reason": "older than what is here"}]
+    assert "3 of 6 · refused by 1: older than what is here" in pictures.namespace(nodes(6), versions(), again)
+
+
 def test_a_routing_table_has_k_slots_a_bucket() -> None:
     root = ElementTree.fromstring(pictures.routing_table([row for row in contacts() if not row["cached"]][:4], 3))
     slots = [rect for rect in root.iter(f"{SVG}rect") if rect.get("width") == "29"]
@@ -282,6 +303,9 @@ def test_labels_keep_apart() -> None:
     assert labels.place(14, 40, "two")
     labels.keep_clear(100, 100, 5)
     assert not labels.place(98, 104, "three")
+    labels.keep_clear(200, 100, 2, until=300)
+    assert not labels.place(240, 104, "three")
+    assert labels.place(240, 90, "three")
 
 
 @pytest.mark.parametrize("hostile", ['"><script>alert(1)</script>', "a\x00b\u202ec\ud800", "]]>&amp;<!--"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from p2pnb.uid import BITS, common_prefix_length, short
@@ -24,6 +24,9 @@ STEPS = {
     "outdone": ("box", svg.GREY, "answered elsewhere"),
     "found": ("star", svg.GREEN, "had the record"),
 }
+
+# where a contact's name stands, seen from its last mark: to the right; or, where something else is drawn there, above or below
+BESIDE = ((9, 4), (7, -6), (7, 15))
 
 
 def lookup(rows: Iterable[Row], target: int, *, own: int | None = None, width: float | None = None, height: float = 380.0) -> str:
@@ -126,17 +129,21 @@ class _LookupDrawing:
         dashed = f'<path class="line" stroke="#aaa" fill="none" stroke-dasharray="3 3" d="{"".join(known)}"/>' if known else ""
         return dashed + (f'<path class="line" stroke="#aaa" fill="none" d="{"".join(named)}"/>' if named else "")
 
-    def bars(self) -> str:
-        """For each contact a bar from the first to the last thing that happened with it."""
+    def spans(self) -> Iterator[tuple[float, float, float, str]]:
+        """For each contact the x of the first and of the last thing that happened with it, its y, and the colour of what it came to."""
         first: dict[int, Row] = {}
         last: dict[int, Row] = {}
         for row in self.steps:
             first.setdefault(row["uid"], row)
             last[row["uid"]] = row
-        paths: dict[str, list[str]] = {}
         for uid, row in first.items():
             (x1, y), (x2, _) = self.at(row), self.at(last[uid])
-            colour = STEPS[last[uid]["event"]][1]
+            yield x1, x2, y, STEPS[last[uid]["event"]][1]
+
+    def bars(self) -> str:
+        """A bar a contact."""
+        paths: dict[str, list[str]] = {}
+        for x1, x2, y, colour in self.spans():
             paths.setdefault(colour, []).append(f"M{n(x1)} {n(y)}H{n(x2)}")
         drawn = (f'<path stroke="{colour}" d="{"".join(path)}"/>' for colour, path in paths.items())
         return svg.group(drawn, 'fill="none" stroke-width="3" stroke-opacity=".6" stroke-linecap="round"')
@@ -144,6 +151,8 @@ class _LookupDrawing:
     def marks(self) -> str:
         """All steps as marks, and the contacts' names beside their last while there is room."""
         labels, parts = svg.Labels(10.5), []
+        for x1, x2, y, _ in self.spans():
+            labels.keep_clear(x1, y, 2, until=x2)
         for row in self.steps:
             x, y = self.at(row)
             shape, colour, _ = STEPS[row["event"]]
@@ -151,12 +160,14 @@ class _LookupDrawing:
             hop = "" if row["hop"] is None else f" · hop {row['hop']}"
             bits = common_prefix_length(row["uid"], self.target)
             tip = f"{peer}{short(row['uid'])} · {bits} bits{hop} · {row['event']} at {1000 * (row['time'] - self.start):.3g} ms"
-            parts.append(svg.mark(shape, x, y, 1.8 if row["event"] == "named" else 4.5, colour, tip))
-            labels.keep_clear(x, y, 2)
+            size = 1.8 if row["event"] == "named" else 4.5
+            parts.append(svg.mark(shape, x, y, size, colour, tip))
+            labels.keep_clear(x, y, size)
         for row in self.steps:
             if row["event"] in {"replied", "found", "failed", "refuted"} and row["peer"] is not None:
                 x, y = self.at(row)
-                labels.place(x + 9, y + 4, svg.name_of(row["peer"], row["uid"]))
+                name = svg.name_of(row["peer"], row["uid"])
+                any(labels.place(x + right, y + down, name) for right, down in BESIDE)
         return "".join(parts) + "".join(labels.parts)
 
     def origin(self) -> str:

@@ -94,7 +94,8 @@ def _said(
     y: float,
     of: int,
 ) -> str:
-    if held:
-        return svg.text(x, y + 4, f"{len(held)} of {of}" + (" · what readers get" if version == newest else ""), kind="soft")
     reasons = ", ".join(dict.fromkeys(str(row["reason"]) for row in denied.values()))
-    return svg.text(x, y + 4, f"refused by {len(denied)}: {reasons}", kind="soft")
+    said = [f"{len(held)} of {of}"] if held else []
+    said += ["what readers get"] if held and version == newest else []
+    said += [f"refused by {len(denied)}: {reasons}"] if denied else []
+    return svg.text(x, y + 4, " · ".join(said), kind="soft")
