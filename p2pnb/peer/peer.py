@@ -77,8 +77,8 @@ class Peer(Values, Bags, Namespaces):
         """Fills the routing table from the peers it knows (the draft, `peer-bootstrap`).
 
         First the surroundings, by a lookup of its own uid that dials few and ends when the 8 nearest have answered; then, unless
-        `far` is False, each bucket farther away than those 8 that still has room is filled, as `fill` says. Raises
-        `PeerUnreachable` when it knows nobody, or nobody whom it knows answers.
+        `far` is False, each bucket farther away than those 8 (than the `k` nearest, where k is smaller) that still has room is
+        filled, as `fill` says. Raises `PeerUnreachable` when it knows nobody, or nobody whom it knows answers.
 
         Example: `await peer.bootstrap()`.
         """
@@ -99,7 +99,7 @@ class Peer(Values, Bags, Namespaces):
 
         Example: `await peer.fill()`.
         """
-        far = self.table.far_buckets(spec.JOIN_NEAREST)
+        far = self.table.far_buckets(min(spec.JOIN_NEAREST, self.k))  # of its surroundings a table with small buckets knows less
         for bucket in far:
             await fill(self, bucket)
         for bucket in far[:-1]:

@@ -37,6 +37,18 @@ def test_afterwards_each_far_bucket_is_full_or_holds_everybody(seed: int) -> Non
     simulate(test)
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_with_small_buckets_a_join_leaves_no_part_of_the_space_out(seed: int) -> None:
+    """A table with buckets of 3 may hold fewer than 8 after the lookup of its own uid: its far buckets are filled all the same."""
+
+    async def test() -> None:
+        async with town(60, seed, k=3, full_join=True) as network:
+            room = Counter(bucket for peer in peers(network) for bucket in range(2) if peer.table.room(bucket))
+            assert not room, f"seed {seed}"
+
+    simulate(test)
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_it_asks_little_more_than_it_meets(seed: int) -> None:
     async def test() -> None:
