@@ -14,7 +14,7 @@ from p2pnb import Author, spec
 from p2pnb.cluster.member import Member
 from p2pnb.cluster.network import Network
 from p2pnb.dht.namespaces import point_of
-from p2pnb.errors import NotFound
+from p2pnb.errors import NotFound, StoreFull
 from p2pnb.peer.peer import Peer
 from p2pnb.peer.upkeep import TICK
 from p2pnb.uid import Key, key_of
@@ -341,5 +341,27 @@ def test_after_partitions_the_newest_version_is_everywhere(seed: int) -> None:
             for member in nearest(network.living, point_of(author.public_key, name.int), 5):
                 rows = member.living().store.namespaces.rows(now())
                 assert max(row["sequence"] for row in rows) == newest, f"seed {seed}: node {member.position}"
+
+    simulate(test)
+
+
+def test_a_bag_that_lies_farther_out_is_read_once_one_of_the_nearest_has_room_for_it() -> None:
+    """Nobody takes it farther out for those who are full, and nobody reads it there: that would be any liar's bag."""
+
+    async def test() -> None:
+        async with town(12, 21) as network:
+            ranked = nearest(network.living, TOPIC, 12)
+            full, holder, reader = ranked[:5], ranked[7].living(), ranked[-1].living()
+            for member in full:
+                member.living().store.quota.used = spec.STORE_BYTES
+            assert holder.store.put(BagAdd(TOPIC.int, VALUE), TOPIC.int, now(), publisher=holder.own) is True
+            with pytest.raises(StoreFull):
+                await holder.bag_publish(TOPIC, VALUE)
+            await asyncio.sleep(1.2 * HOUR)
+            assert holders(network, TOPIC) == [ranked[7].position]
+            assert await reader.bag_popular(TOPIC) == []
+            full[3].living().store.quota.used = 0
+            await asyncio.sleep(1.2 * HOUR)
+            assert await reader.bag_popular(TOPIC) == [VALUE]
 
     simulate(test)
