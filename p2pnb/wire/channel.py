@@ -25,7 +25,7 @@ from p2pnb.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from p2pnb.secret import Secret
 from p2pnb.spec import MAX_HANDSHAKE_MESSAGE, MAX_RECORD, MIN_RECORD, PROLOGUE
 from p2pnb.uid import short
-from p2pnb.wire.framing import Deframer, frame, whole_frames
+from p2pnb.wire.framing import Deframer, frame, unframed
 from p2pnb.wire.messages import Hello, hello_datum, parse_hello
 from p2pnb.wire.noise import KEY, Cipher, Handshake, HandshakeError, KeyPair, StaticKey, uid_of
 from p2pnb.wire.sexp import dumps, loads
@@ -169,23 +169,11 @@ class NoiseChannel(Secret):
             if opening is None:
                 reply += self._shake(message)
             else:
-                self._unframe(opening.open(message), texts)
+                completed, self._deframer = unframed(self._deframer, opening.open(message))
+                texts += completed
         if position < end:
             self._buffer = data[position:]
         return reply, texts
-
-    def _unframe(self, plaintext: bytes, texts: list[bytes]) -> None:
-        """Adds the texts that `plaintext` completes. Most records are one whole frame, or two."""
-        deframer = self._deframer
-        if deframer is None:
-            whole = whole_frames(plaintext)
-            if whole is not None:
-                texts += whole
-                return
-            deframer = self._deframer = Deframer()
-        texts += deframer.feed(plaintext)
-        if not deframer.partial:
-            self._deframer = None
 
     def _check(self, size: int) -> None:
         """Refuses a length that nothing honest has, before anything is kept for it. No length is above `MAX_RECORD`."""
@@ -278,15 +266,7 @@ class PlainChannel:
 
     def _unframe(self, data: bytes) -> list[bytes]:
         """The texts that `data` completes."""
-        deframer = self._deframer
-        if deframer is None:
-            whole = whole_frames(bytes(data))
-            if whole is not None:
-                return whole
-            deframer = self._deframer = Deframer()
-        texts = deframer.feed(data)
-        if not deframer.partial:
-            self._deframer = None
+        texts, self._deframer = unframed(self._deframer, bytes(data))
         return texts
 
     def _say_hello(self) -> bytes:

@@ -81,3 +81,17 @@ class Deframer:
         del buffer[:start]
         self._size = size
         return texts
+
+
+def unframed(deframer: Deframer | None, data: bytes) -> tuple[list[bytes], Deframer | None]:
+    """The texts that `data` completes, and the deframer to go on with: none, as long as no frame is cut, which most are not.
+
+    Raises `ProtocolError` as `Deframer.feed` does.
+    """
+    if deframer is None:
+        whole = whole_frames(data)
+        if whole is not None:
+            return whole, None
+        deframer = Deframer()
+    texts = deframer.feed(data)
+    return texts, deframer if deframer.partial else None
