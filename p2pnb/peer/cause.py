@@ -7,20 +7,8 @@ cause, and a timer that was armed outside any call sees the default. The event l
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import Protocol
-
-from p2pnb.dht.store import Put
-from p2pnb.wire.contact import Contact
 
 UPKEEP = "upkeep"
 
 CAUSE: ContextVar[str] = ContextVar("p2pnb.cluster.call", default=UPKEEP)
 """The running call's id, such as "set#12"; "upkeep" outside of calls."""
-
-
-class Unasked(Protocol):
-    """What a peer's upkeep wants to hear of."""
-
-    def joining(self, contact: Contact) -> None: ...
-
-    def heard(self, key: int, request: Put) -> None: ...

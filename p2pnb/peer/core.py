@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from contextvars import Context
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from p2pnb import spec
 from p2pnb.address import group_of
@@ -30,7 +30,7 @@ from p2pnb.disk.store import DiskStore
 from p2pnb.errors import LocalProtocolError, P2PError, PeerUnreachable, ProtocolError
 from p2pnb.net.carrier import clock_of
 from p2pnb.net.contract import Lost, Received, Recv, Send
-from p2pnb.peer.cause import CAUSE, UPKEEP, Unasked
+from p2pnb.peer.cause import CAUSE, UPKEEP
 from p2pnb.peer.lasting import Lasting
 from p2pnb.peer.lasting import Store as Kept
 from p2pnb.peer.replies import Replies
@@ -56,6 +56,9 @@ from p2pnb.wire.messages import (
     to_datum,
     to_written,
 )
+
+if TYPE_CHECKING:
+    from p2pnb.peer.upkeep import Upkeep
 
 log = logging.getLogger("p2pnb.peer")
 
@@ -121,7 +124,7 @@ class Core:
         self._liars: dict[int, float] = {}  # until when they stay out of the table
         self._replies = Replies(send, self.spawn, encode)
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.unasked: Unasked | None = None  # what upkeep hears of
+        self.upkeep: Upkeep | None = None  # a peer has one if it likes; it hears of who joins, and of what was handed on
         self.closed = False
         self._context = Context()  # whatever arrives, no call of ours is its cause
         receiver = self.loop.create_task(self._receive(), name=f"peer {short(self.uid)} receives", context=self._context)
@@ -245,15 +248,15 @@ class Core:
 
     def _tell_upkeep(self, request: Request, item: Received, uid: int | None, reply: Reply) -> Reply:
         """Whoever looks itself up is joining; a record that came with an age, from a peer near it, was handed on by a replica."""
-        if self.unasked is None or uid is None:
+        if self.upkeep is None or uid is None:
             return reply
         if isinstance(request, Peers):
             if request.key == uid and (item.link is None or item.link.listens):
-                self.unasked.joining(contact(item.ip, item.port, uid))
+                self.upkeep.joining(contact(item.ip, item.port, uid))
         elif isinstance(request, (Set, BagAdd, NamespaceSet)) and request.age is not None and reply == Stored(True):
             key = key_of_request(request)
             if self.table.nearer(key, uid, self.clock()) < spec.ACCEPTORS:
-                self.unasked.heard(key, request)
+                self.upkeep.heard(key, request)
         return reply
 
     def _learn(self, item: Received, uid: int | None) -> None:

@@ -50,7 +50,6 @@ class Peer(Values, Bags, Namespaces):
     ) -> None:
         super().__init__(uid, recv, send, replication, **options)
         self.upkeep = Upkeep(self) if upkeep else None
-        self.unasked = self.upkeep
 
     def __repr__(self) -> str:
         where = f" at {self.address[0]}:{self.address[1]}" if self.address else ""
