@@ -6,7 +6,7 @@ A peer is itself one of the nearest where it is: it answers its own request, as 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from p2pnb import spec
@@ -40,8 +40,7 @@ class Records(Core):
         search = found or await self._look_up(key, self.replication, writing.ahead)
         candidates = search.lookup.answered(spec.ACCEPTORS)
         report.wanted = wanted = self.replication
-        nearer = sum(1 for each in candidates if each.uid is not None and each.uid ^ key < self.own ^ key)
-        if self.listens and nearer < self.replication:
+        if self._is_one_of(self.replication, key, candidates):
             own = await self._own_answer(writing.request)
             if isinstance(own, Stored) and own.accepted:
                 report.stored += 1
@@ -50,7 +49,7 @@ class Records(Core):
                 report.refused += 1
                 wanted -= not isinstance(request, Set)
         await writing.write(candidates, wanted)
-        if writing.missing and isinstance(search.lookup, Lookup) and search.troubled:
+        if writing.missing and search.troubled:
             await self._write_again(key, report, writing)
         if not report.stored:
             if report.refused:
@@ -80,7 +79,7 @@ class Records(Core):
         answers = await self._answers(key, request, asking, search)
         for _ in range(MORE_TRIES):
             has_it = any(not isinstance(reply, Nearest) for _, reply in answers)
-            if has_it or not isinstance(search.lookup, Lookup) or not search.troubled:
+            if has_it or not search.troubled:
                 break
             search = await self.search(key, Peers(key), want=spec.ACCEPTORS, again=True)
             answers = await self._answers(key, request, Survey(self, request, self.patience.seconds), search)
@@ -89,13 +88,16 @@ class Records(Core):
     async def _answers(self, key: int, request: Request, asking: Survey, search: Search) -> list[tuple[Contact | None, Reply]]:
         """What the 5 nearest that `search` found answer, this peer included where it is one of them."""
         contacts = search.lookup.answered(spec.MERGE_PEERS)
-        nearer = sum(1 for each in contacts if each.uid is not None and each.uid ^ key < self.own ^ key)
         answers: list[tuple[Contact | None, Reply]] = []
-        if self.listens and nearer < spec.MERGE_PEERS:
+        if self._is_one_of(spec.MERGE_PEERS, key, contacts):
             answers.append((None, await self._own_answer(request)))
             contacts = contacts[: spec.MERGE_PEERS - 1]
         await asking.ask(contacts, spec.MERGE_QUORUM - len(answers))
         return [*answers, *asking.answers]
+
+    def _is_one_of(self, n: int, key: int, others: Iterable[Contact]) -> bool:
+        """Whether this peer is itself one of the `n` nearest to `key`, where the others are these."""
+        return self.listens and sum(each.uid is not None and each.uid ^ key < self.own ^ key for each in others) < n
 
     async def _look_up(self, key: int, want: int, ahead: Callable[[Contact], None]) -> Search:
         """Finds the `want` nearest; has `ahead` called with those who seem to be among them, when they are asked or have answered.

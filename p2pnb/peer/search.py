@@ -221,6 +221,11 @@ class PolicySearch(Search):
         self._policies = policies
         self._error: Exception | None = None
 
+    @property
+    def troubled(self) -> bool:
+        """Never: somebody's own lookup ends as it ends, and is not made a second time."""
+        return False
+
     async def run(self) -> None:
         __tracebackhide__ = True
         self._policies.check()

@@ -7,7 +7,6 @@ from typing import Any
 from p2pnb import spec
 from p2pnb.brief import brief, unawaited
 from p2pnb.dht.expiry import handed_on
-from p2pnb.dht.lookup import Lookup
 from p2pnb.errors import NotFound, ValueTooLarge
 from p2pnb.peer.cause import UPKEEP
 from p2pnb.peer.records import MORE_TRIES, Records
@@ -62,7 +61,7 @@ class Values(Records):
 
         search = await self.search(wanted.int, Ref(wanted.int), want=self.replication, judge=judge, thrifty=True)
         for _ in range(MORE_TRIES):  # whoever wrote it may have met the same trouble, and have gone farther
-            if search.result is None and isinstance(search.lookup, Lookup) and search.troubled:
+            if search.result is None and search.troubled:
                 search = await self.search(wanted.int, Ref(wanted.int), want=spec.ACCEPTORS, judge=judge, again=True)
         report.facts["asked"] = search.lookup.rpcs
         if not isinstance(search.result, Value):
