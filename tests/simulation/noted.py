@@ -20,16 +20,11 @@ class WatchedLoop(VirtualLoop):
 
     after: Callable[[Any], None] | None = None
 
-    def _run_once(self) -> None:
-        if not self._ready:
-            if self._stopping:
-                return
-            self._jump()
-        for _ in range(len(self._ready)):
-            event = self._ready[0]
-            self._run_next()
-            if self.after is not None:
-                self.after(event)
+    def _run_next(self) -> None:
+        event = self._ready[0]
+        super()._run_next()
+        if self.after is not None:
+            self.after(event)
 
 
 class NotedDict(dict[K, V]):
