@@ -41,7 +41,7 @@ REMEMBERED = 4_096  # newcomers of whom it is known when they were welcomed
 
 
 class Upkeep:
-    """The unasked work of one peer. `idle` is the pace of filling far buckets, in seconds; `stop()` ends it."""
+    """The unasked work of one peer. `idle` is the pace of filling far buckets, in seconds; `stop()` ends all of it."""
 
     def __init__(self, peer: Records, idle: float = 5.0) -> None:
         self.idle = idle
@@ -51,6 +51,7 @@ class Upkeep:
         self._welcomed: dict[int, tuple[float, float]] = {}  # when, and for how long not again
         self._welcoming = 0
         self._to_fill: list[int] = []
+        self._stopped = False
         first = TICK * 5 if peer.lasting.published else spec.REPUBLISH  # after a restart nobody knows how late it is
         self._republish_at = peer.clock() + first * peer.rng.uniform(0.5, 1.0)
         self._wake = asyncio.Event()
@@ -58,6 +59,7 @@ class Upkeep:
         self._task.add_done_callback(self._is_over)
 
     def stop(self) -> None:
+        self._stopped = True
         if self._task is not None:
             self._task.cancel()
 
@@ -79,7 +81,7 @@ class Upkeep:
         """A peer that looks itself up: it may be nearer to records that are held here."""
         now = self._peer.clock()
         uid = contact.uid
-        if uid is None or not len(self._peer.store) or self._welcoming >= AT_ONCE:
+        if self._stopped or uid is None or not len(self._peer.store) or self._welcoming >= AT_ONCE:
             return
         pause = WELCOME_AGAIN
         if uid in self._welcomed:

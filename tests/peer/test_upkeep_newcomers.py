@@ -153,3 +153,16 @@ def test_only_who_looks_itself_up_is_joining() -> None:
         await alone.peer.close()
 
     simulate(test)
+
+
+def test_once_upkeep_is_stopped_nobody_is_welcomed() -> None:
+    async def test() -> None:
+        alone = Alone()
+        await alone.peer.set(b"something")
+        alone.upkeep.stop()
+        await alone.hear(to_datum(Peers(77)), 77)
+        await asyncio.sleep(30.0)
+        assert not alone.gifts(77)
+        await alone.peer.close()
+
+    simulate(test)
