@@ -82,6 +82,15 @@ def short(value: bytes | int) -> str:
     return octets[:4].hex() + "…"
 
 
+def siphashed(number: int) -> bytes:
+    """`number` as 32 bytes: how it is looked up in a dict or set whose numbers strangers choose.
+
+    Python's hash of an int is its rest modulo 2^61 - 1. So anybody can name ten thousand keys that all have one hash, and then
+    each look into a dict compares with all of them. Bytes are hashed with a secret of this process (SipHash).
+    """
+    return number.to_bytes(BYTES, "big")
+
+
 def common_prefix_length(a: int, b: int) -> int:
     """How many leading bits `a` and `b` share, 0 to 256."""
     return BITS - (a ^ b).bit_length()

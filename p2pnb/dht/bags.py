@@ -19,6 +19,7 @@ from p2pnb import spec
 from p2pnb.dht.expiry import Expiries, age_at, since
 from p2pnb.dht.kept import KeptVote
 from p2pnb.dht.quota import Quota
+from p2pnb.uid import siphashed
 from p2pnb.wire.messages import BagAdd, BagEntry
 
 BAG_BYTES, ITEM_BYTES, VOTE_BYTES = 800, 400, 350  # with their bookkeeping (measured)
@@ -69,7 +70,7 @@ class BagStore:
     def __init__(self, quota: Quota, rng: random.Random) -> None:
         self._quota = quota
         self._rng = rng
-        self._bags: dict[int, _Bag] = {}
+        self._bags: dict[bytes, _Bag] = {}  # by key, `siphashed`: anybody chooses keys
         self._expiries: Expiries[_Vote] = Expiries()
 
     def __len__(self) -> int:
@@ -87,7 +88,7 @@ class BagStore:
         if moment is None or (age is None and publisher is None):
             return False
         voter = publisher if age is None else None
-        bag = self._bags.get(key)
+        bag = self._bags.get(siphashed(key))
         item = None if bag is None else bag.items.get(value)
         if item is not None and self._renew(item, voter, now):
             return True
@@ -105,32 +106,32 @@ class BagStore:
     def popular(self, key: int, now: float) -> tuple[BagEntry, ...] | None:
         """At most 100 entries, most publishers first (then the newest vote, then the value); None: no such bag."""
         self.expire(now)
-        bag = self._bags.get(key)
+        bag = self._bags.get(siphashed(key))
         return None if bag is None else _entries(_by_popularity(bag), now)
 
     def recent(self, key: int, now: float) -> tuple[BagEntry, ...] | None:
         """At most 100 entries, newest vote first; those that only a hand-over lists come last."""
         self.expire(now)
-        bag = self._bags.get(key)
+        bag = self._bags.get(siphashed(key))
         return None if bag is None else _entries(_by_recency(bag), now)
 
     def sample(self, key: int, now: float) -> tuple[BagEntry, ...] | None:
         """At most 100 entries, drawn uniformly without replacement."""
         self.expire(now)
-        bag = self._bags.get(key)
+        bag = self._bags.get(siphashed(key))
         if bag is None:
             return None
         return _entries(self._rng.sample(list(bag.items.values()), min(len(bag.items), spec.MAX_BAG_REPLY)), now)
 
     def votes(self, key: int) -> list[tuple[bytes, int | None]]:
         """All votes and hand-overs in a bag, as (value, publisher or None)."""
-        bag = self._bags.get(key)
+        bag = self._bags.get(siphashed(key))
         items = () if bag is None else bag.items.values()
         return [(item.value, each) for item in items for each in (*item.votes, *([] if item.handed is None else [None]))]
 
     def kept(self, key: int, value: bytes, publisher: int | None) -> KeptVote | None:
         """One vote, or with None for the publisher one hand-over, as it is, for a disk."""
-        bag = self._bags.get(key)
+        bag = self._bags.get(siphashed(key))
         item = None if bag is None else bag.items.get(value)
         if item is None:
             return None
@@ -143,7 +144,7 @@ class BagStore:
         False when its 24 hours are over, or the bag, the publisher's ballot or the store is full.
         """
         moment = min(kept.since, now)
-        bag = self._bags.get(kept.key)
+        bag = self._bags.get(siphashed(kept.key))
         item = None if bag is None else bag.items.get(kept.value)
         if moment + spec.EXPIRY <= now or self.kept(*kept[:3]) is not None:
             return False
@@ -157,7 +158,7 @@ class BagStore:
 
     def drop(self, key: int) -> None:
         """Forgets the bag, if it is here."""
-        bag = self._bags.get(key)
+        bag = self._bags.get(siphashed(key))
         if bag is not None:
             for item in list(bag.items.values()):
                 self._remove(item)
@@ -171,12 +172,12 @@ class BagStore:
         return unlisted
 
     def keys(self) -> Iterable[int]:
-        return self._bags.keys()
+        return [bag.key for bag in self._bags.values()]
 
     def requests(self, key: int, now: float) -> list[BagAdd]:
         """What hands the bag over: one `bag-add` a value with the age of its newest vote, the most popular first."""
         self.expire(now)
-        bag = self._bags.get(key)
+        bag = self._bags.get(siphashed(key))
         items = [] if bag is None else _by_popularity(bag)
         aged = [(item.value, age_at(now, item.newest)) for item in items]
         return [BagAdd(key, value, age) for value, age in aged if age is not None]
@@ -201,7 +202,7 @@ class BagStore:
         return True
 
     def _create(self, key: int) -> _Bag:
-        bag = self._bags[key] = _Bag(key)
+        bag = self._bags[siphashed(key)] = _Bag(key)
         return bag
 
     def _list(self, bag: _Bag, value: bytes, voter: int | None, moment: float) -> None:
@@ -250,7 +251,7 @@ class BagStore:
 
     def _tidy(self, bag: _Bag) -> None:
         if not bag.items:
-            del self._bags[bag.key]
+            del self._bags[siphashed(bag.key)]
             self._quota.give_back(BAG_BYTES)
 
 

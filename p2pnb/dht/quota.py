@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 
 from p2pnb import spec
+from p2pnb.uid import siphashed
 
 ACCOUNT_BYTES = 500  # of bookkeeping (measured)
 HOUR = 3_600.0
@@ -101,20 +102,20 @@ class Quota:
         if used > self.total:
             return False
         if used * 2 > self.total:
-            publishers, groups = self._publishers, self.groups
-            if publishers.spent(publisher, now) + size > publishers.limit:
+            publishers, groups, account = self._publishers, self.groups, _account(publisher)
+            if publishers.spent(account, now) + size > publishers.limit:
                 return False
             if group is not None:
                 if groups.spent(group, now) + size > groups.limit:
                     return False
                 groups.charge(group, size, now)
-            publishers.charge(publisher, size, now)
+            publishers.charge(account, size, now)
         self.used += size
         return True
 
     def spent(self, publisher: int | None, now: float) -> int:
         """Bytes that `publisher` was charged in the hour before `now`, of at most `hourly`; 0 while everybody may store."""
-        return self._publishers.spent(publisher, now)
+        return self._publishers.spent(_account(publisher), now)
 
     def restore(self, size: int, since: float, now: float, publisher: int | None) -> bool:
         """As `take`, for what was accepted `since`, before a restart, in ascending order of that.
@@ -126,10 +127,14 @@ class Quota:
         if used > self.total:
             return False
         if used * 2 > self.total and publisher is not None and since + HOUR > now:
-            self._publishers.charge(publisher, size, since)
+            self._publishers.charge(_account(publisher), size, since)
         self.used += size
         return True
 
     def give_back(self, size: int) -> None:
         """Counts `size` bytes no more: their record is gone. What its publisher added this hour stays counted."""
         self.used -= size
+
+
+def _account(publisher: int | None) -> bytes | None:
+    return None if publisher is None else siphashed(publisher)  # on some carriers anybody chooses his uid

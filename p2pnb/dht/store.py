@@ -22,6 +22,7 @@ from p2pnb.dht.deferred import Deferred
 from p2pnb.dht.namespaces import NamespaceStore, point_of
 from p2pnb.dht.quota import Quota
 from p2pnb.dht.values import ValueStore
+from p2pnb.uid import siphashed
 from p2pnb.wire.messages import Bag, BagAdd, BagPopular, BagRecent, BagSample, NamespaceRef, NamespaceSet, Ref, Set, Value, Version
 
 Put = Set | BagAdd | NamespaceSet
@@ -107,7 +108,7 @@ class Store:
 
     def keys(self) -> list[int]:
         """Every key at which something is kept, once, in the order it came within each kind."""
-        return list(dict.fromkeys([*self.values.keys(), *self.bags.keys(), *self.namespaces.keys()]))
+        return list({siphashed(key): key for key in (*self.values.keys(), *self.bags.keys(), *self.namespaces.keys())}.values())
 
     def record(self, key: int, now: float) -> Record | None:
         """What is kept at `key`; None when there is nothing, or nothing of its life is left to hand over."""

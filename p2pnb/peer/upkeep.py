@@ -27,6 +27,7 @@ from p2pnb.errors import LocalProtocolError, P2PError
 from p2pnb.peer.filling import fill
 from p2pnb.peer.records import Records
 from p2pnb.peer.report import Report
+from p2pnb.uid import siphashed
 from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import BagAdd, Peers, Set
 
@@ -46,8 +47,8 @@ class Upkeep:
     def __init__(self, peer: Records, idle: float = 5.0) -> None:
         self.idle = idle
         self._peer: Records = weakref.proxy(peer)  # whose it is: a peer that has ended is gone at once, with all it kept
-        self._heard: dict[int, dict[bytes, float]] = {}  # what was handed on at each key, and when
-        self._left: dict[int, int] = {}  # how many times in a row a key was left to others
+        self._heard: dict[bytes, dict[bytes, float]] = {}  # what was handed on at each key (`siphashed`), and when
+        self._left: dict[bytes, int] = {}  # how many times in a row a key was left to others
         self._welcomed: dict[int, tuple[float, float]] = {}  # when, and for how long not again
         self._welcoming = 0
         self._to_fill: list[int] = []
@@ -97,7 +98,7 @@ class Upkeep:
 
     def heard(self, key: int, request: Put) -> None:
         """Another replica handed this on, and it was taken."""
-        self._heard.setdefault(key, {})[_part(request)] = self._peer.clock()
+        self._heard.setdefault(siphashed(key), {})[_part(request)] = self._peer.clock()
 
     async def _run(self) -> None:
         while True:
@@ -141,7 +142,7 @@ class Upkeep:
             if count % SCAN == SCAN - 1:
                 await asyncio.sleep(0)
             await self._hand_on(key, peer.clock())
-        self._left = {key: self._left[key] for key in keys if self._left.get(key)}
+        self._left = {each: self._left[each] for each in map(siphashed, keys) if self._left.get(each)}
         now = peer.clock()
         self._heard = {key: parts for key, parts in self._heard.items() if now - max(parts.values()) < spec.REPUBLISH}
         self._welcomed = {uid: (then, pause) for uid, (then, pause) in self._welcomed.items() if now - then < 2 * pause}
@@ -155,10 +156,11 @@ class Upkeep:
         record = self._peer.store.record(key, now)
         if record is None:
             return
-        heard = self._heard.get(key, {}) if self._left.get(key, 0) < MOST_LEFT else {}
+        name = siphashed(key)
+        heard = self._heard.get(name, {}) if self._left.get(name, 0) < MOST_LEFT else {}
         due = [each for each in record.requests if now - heard.get(_part(each), -spec.REPUBLISH) >= spec.REPUBLISH * 0.9]
         everywhere = len(due) == len(record.requests)
-        self._left[key] = 0 if everywhere else self._left.get(key, 0) + 1
+        self._left[name] = 0 if everywhere else self._left.get(name, 0) + 1
         for request in due:
             report = await self._write(key, older(request, self._peer.clock() - now))  # those before it took their time
             everywhere = everywhere and report.stored >= report.wanted > 0

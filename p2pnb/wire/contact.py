@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from p2pnb.uid import short
+from p2pnb.uid import short, siphashed
 from p2pnb.wire.sexp import Written
 
 
@@ -34,7 +34,11 @@ class Contact:
         return f"{self.ip}:{self.port}" + ("" if self.uid is None else f" ({short(self.uid)})")
 
 
-@lru_cache(maxsize=65_536)
 def contact(ip: str, port: int, uid: int | None = None) -> Contact:
     """The one `Contact` for these three."""
-    return Contact(ip, port, uid)
+    return _contact(ip, port, None if uid is None else siphashed(uid))  # whoever names it may have chosen its uid
+
+
+@lru_cache(maxsize=65_536)
+def _contact(ip: str, port: int, uid: bytes | None) -> Contact:
+    return Contact(ip, port, None if uid is None else int.from_bytes(uid, "big"))

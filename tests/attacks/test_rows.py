@@ -38,6 +38,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "parser": ("fuzz/test_fuzz.py::test_random_and_mutated_texts_raise_only_the_parse_error", "fuzz/test_worst.py::test_a_megabyte_never_takes_twenty", "benchmarks/bench_attacks.py::test_any_megabyte_is_read_within_100_ms"),
     "secrets": ("test_secrets_scan.py::test_nothing_committed_holds_a_secret_or_names_a_machine", "test_secrets_scan.py::test_the_history_holds_no_key_block_or_token", "attacks/test_exposure.py::test_logs_show_no_secret"),
     "exposure": ("attacks/test_exposure.py::test_no_public_listening_socket",),
+    "numbers with one hash": ("attacks/test_collisions.py::test_the_keys_of_bags", "attacks/test_collisions.py::test_the_uids_in_contacts"),
     "memory over all links": ("net/test_held.py::test_many_who_stop_reading_are_bounded_together", "net/test_held.py::test_many_messages_that_are_never_whole_are_bounded_together"),
 }  # fmt: skip
 
