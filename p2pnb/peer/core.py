@@ -31,6 +31,7 @@ from p2pnb.errors import LocalProtocolError, P2PError, PeerUnreachable, Protocol
 from p2pnb.net.carrier import clock_of
 from p2pnb.net.contract import Lost, Received, Recv, Send
 from p2pnb.peer.cause import CAUSE, UPKEEP
+from p2pnb.peer.clock import Forward
 from p2pnb.peer.lasting import Lasting
 from p2pnb.peer.lasting import Store as Kept
 from p2pnb.peer.replies import Replies
@@ -102,7 +103,7 @@ class Core:
             self.loop = asyncio.get_running_loop()
         except RuntimeError:
             raise RuntimeError("a Peer lives on an event loop: make it inside a coroutine, or use Cluster.launch") from None
-        self.clock = clock or clock_of(self.loop)
+        self.clock = clock_of(self.loop) if clock is None else Forward(clock)
         self.policies = policies
         self.table = RoutingTable(self.own, self.k) if policies is None else PolicyTable(self.own, self.k, policies)
         self.lasting = Lasting(store, self.uid, network, self.clock)

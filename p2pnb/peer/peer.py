@@ -34,10 +34,11 @@ class Peer(Values, Bags, Namespaces):
     `replication`, 5 to 20, is how many nearest peers a record is written to. `k`, 2 to 20, is the size of a bucket and
     `alpha` how many requests a lookup keeps under way. Records signed for another `network` do not hold here. `address`
     is where it can be reached, if it knows; `listens=False` makes a client, which holds no records. `rng` and `clock`
-    are all it takes of chance and time; `store`, a directory, is where all that it keeps outlives its process (by default
-    it is in memory); `log` is given an `Event` for each request, with the messages themselves where its
-    cause is among `words`. With `codec=False`, `send` is given messages as they are, not as data. With `upkeep=False` it does
-    nothing unasked. Make it inside a running event loop: it begins to receive at once. `close()` it when done.
+    are all it takes of chance and time (a clock that is set back stands still); `store`, a directory, is where all that it
+    keeps outlives its process (by default it is in memory); `log` is given an `Event` for each request, with the messages
+    themselves where its cause is among `words`. With `codec=False`, `send` is given messages as they are, not as data. With
+    `upkeep=False` it does nothing unasked. Make it inside a running event loop: it begins to receive at once. `close()` it
+    when done.
 
     Raises `ValueError` for a uid, replication, k or alpha out of range, `StoreError` for a store that is in use, another
     peer's or newer, `RuntimeError` where no event loop runs.
