@@ -162,7 +162,7 @@ class Node:
     ) -> Call[bytes]:
         """Signs and stores the next version of an entry; the result is its signature, 64 bytes.
 
-        Raises `StaleSequence` where `sequence` is given and a newer version exists.
+        Raises `StaleSequence` where a newer version exists, or one with the same `sequence` and a larger value.
 
         Example: `signature = await node.namespace_set(author.private_key, author.public_key, key_of(b"about"), key)`.
         """

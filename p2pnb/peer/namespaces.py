@@ -43,8 +43,8 @@ class Namespaces(Records):
         Keys are 32 bytes or PyNaCl's `SigningKey` and `VerifyKey`. `sequence` is one more than the newest version found,
         unless given (0 to 2^63 - 1). Returns the signature, 64 bytes, which readers may pin.
 
-        Raises `ValueError` where the two keys are no pair, `StaleSequence` where a newer version exists, `StoreFull` when
-        no replica took it, `PeerUnreachable` when none could be reached.
+        Raises `ValueError` where the two keys are no pair, `StaleSequence` where a newer version exists, or one with the same
+        number and a larger value, `StoreFull` when no replica took it, `PeerUnreachable` when none could be reached.
 
         Example: `signature = await peer.namespace_set(private_key, public_key, key, value32)`.
         """
@@ -56,9 +56,11 @@ class Namespaces(Records):
             raise brief(ValueError(f"a sequence number is an integer of 0 to 2^63 - 1, not {sequence!r}"))
         report = self._begin("namespace_set")
         found: Search | None = None
+        given = sequence is not None
         if sequence is None:
             newest, search = await self._newest(public, name.int, report)
             sequence = 0 if newest is None else newest.sequence + 1
+            _check_newer(sequence, octets, newest)
             found = search if self.replication <= spec.MERGE_PEERS else None
         signature = sign(signer, network=self.network, key=name.int, sequence=sequence, value=octets)
         request = NamespaceSet(public, name.int, octets, signature, sequence)
@@ -68,13 +70,9 @@ class Namespaces(Records):
             await self.replicate(point_of(public, name.int), request, report, found)
         except StoreFull as error:
             full = error
-        if report.refused:
+        if report.refused or given:
             newest, _ = await self._newest(public, name.int, report)
-            if newest is not None and newest.sequence > sequence:
-                raise StaleSequence(
-                    f"version {sequence} is older than version {newest.sequence} in the network: "
-                    f"leave `sequence` out, or give {newest.sequence + 1}"
-                )
+            _check_newer(sequence, octets, newest)
         if full is not None:
             raise full
         await self.lasting.publish(request)
@@ -166,6 +164,18 @@ class Namespaces(Records):
         return verify(
             public, version.signature, network=self.network, key=name, sequence=version.sequence, value=version.value
         )
+
+
+def _check_newer(sequence: int, value: bytes, newest: Version | None) -> None:
+    """Raises `StaleSequence` where readers would go on reading `newest`: a replica takes a smaller value under the same number, too."""
+    if newest is None or (sequence <= spec.MAX_SEQUENCE and (sequence, value) >= (newest.sequence, newest.value)):
+        return
+    if newest.sequence == spec.MAX_SEQUENCE:
+        raise StaleSequence("the version in the network has the highest number, 2^63 - 1: none is newer than that; use another key")
+    hint = f"in the network: leave `sequence` out, or give {newest.sequence + 1}"
+    if sequence < newest.sequence:
+        raise StaleSequence(f"version {sequence} is older than version {newest.sequence} {hint}")
+    raise StaleSequence(f"version {sequence} with another value, which is larger and goes before this one, is {hint}")
 
 
 def _as_signature(signature: Any) -> bytes:
