@@ -22,6 +22,7 @@ from p2pnb.net.memory import MemoryNetwork, MemoryTransport, Pipe
 from p2pnb.net.moments import Moments
 from p2pnb.net.virtual import BEGINNING
 from p2pnb.peer.report import Event
+from p2pnb.uid import siphashed
 from tests.simulation.noted import WatchedLoop
 from tests.simulation.watching import Life, Watch
 
@@ -176,7 +177,7 @@ class Invariants:
             if what[0] == "value":
                 held = what[1].int in store.values._records
             elif what[0] == "bag":
-                bag = store.bags._bags.get(what[1].int)
+                bag = store.bags._bags.get(siphashed(what[1].int))
                 held = bag is not None and value in bag.items
             else:
                 entry = store.namespaces._entries.get(point_of(what[1], what[2].int))

@@ -18,6 +18,7 @@ from p2pnb.dht.namespaces import point_of
 from p2pnb.dht.quota import HOUR
 from p2pnb.dht.signature import verify
 from p2pnb.dht.store import Put, Record, Store, key_of_request
+from p2pnb.uid import siphashed
 from p2pnb.wire.messages import BagAdd, NamespaceSet, Set, Version
 from tests.simulation.noted import NotedDict, NotedQuota
 
@@ -39,6 +40,11 @@ def item_of(request: Put) -> Item:
 def rank_of(version: Version) -> Rank:
     """The order of versions, as the protocol has it: by sequence number, then value, then signature."""
     return version.sequence, version.value, version.signature
+
+
+def _number(key: int | bytes) -> int:
+    """A key as a number: bags are kept by theirs as bytes."""
+    return key if isinstance(key, int) else int.from_bytes(key, "big")
 
 
 class Keeping:
@@ -74,10 +80,14 @@ class Keeping:
             ("entry", store.namespaces, "_entries"),
         ):
             content = getattr(part, name)
-            noted = NotedDict(content, lambda key, _, kind=kind: self._note(kind, key), lambda key, kind=kind: self._forgotten(kind, key))
+            noted = NotedDict(
+                content,
+                lambda key, _, kind=kind: self._note(kind, _number(key)),
+                lambda key, kind=kind: self._forgotten(kind, _number(key)),
+            )
             setattr(part, name, noted)
             for key in content:  # it was restored from a disk
-                self._note(kind, key)
+                self._note(kind, _number(key))
         self._put, self._drop = store.put, store.drop
         store.put, store.drop = self.put, self.drop  # type: ignore[method-assign]
 
@@ -160,7 +170,7 @@ class Keeping:
         if kind == "entry":
             entry = self.store.namespaces._entries.get(key)
             return None if entry is None else entry.since
-        bag = self.store.bags._bags.get(key)
+        bag = self.store.bags._bags.get(siphashed(key))
         listed = None if bag is None else bag.items.get(item[2])
         return None if listed is None else listed.newest
 
@@ -178,7 +188,7 @@ class Keeping:
         for kind, key in changed:
             self._look(kind, key)
         if sum(self._sizes.values()) != self.store.quota.used:  # votes that expire change a bag's size, and not whether it is there
-            for key in self.store.bags._bags:
+            for key in self.store.bags.keys():
                 self._look("bag", key)
         if (size := sum(self._sizes.values())) != self.store.quota.used:
             self._say(f"node {self.position} keeps {size} bytes, and counts {self.store.quota.used}")
@@ -192,7 +202,7 @@ class Keeping:
         self.check()
         kept = {
             *(("value", key) for key in store.values._records),
-            *(("bag", key) for key in store.bags._bags),
+            *(("bag", key) for key in store.bags.keys()),
             *(("entry", key) for key in store.namespaces._entries),
         }
         for kind, key in kept:
@@ -243,7 +253,7 @@ class Keeping:
         self._sizes["entry", point] = entry.size
 
     def _look_at_bag(self, key: int) -> None:
-        bag = self.store.bags._bags.get(key)
+        bag = self.store.bags._bags.get(siphashed(key))
         if bag is None:
             return
         ballots = Counter(publisher for listed in bag.items.values() for publisher in listed.votes)

@@ -136,7 +136,7 @@ def the_bag_of_another_key_is_read(patch: Patch) -> None:
     popular = BagStore.popular
 
     def mistaken(self: BagStore, key: int, now: float) -> Any:
-        return popular(self, next(iter(self._bags), key), now)
+        return popular(self, next(iter(self.keys()), key), now)
 
     patch.setattr(BagStore, "popular", mistaken)
 
