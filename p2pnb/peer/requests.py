@@ -102,6 +102,7 @@ class Requests:
         self._sweeper: asyncio.TimerHandle | None = None
         self.count = 0
         self.linkless = False  # whether the carrier turned out to have no links
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._open)
@@ -122,6 +123,9 @@ class Requests:
         asked = Asked(contact, request, self._encode(request) if datum is None else datum, done, now, cause or CAUSE.get())
         self._open[asked] = None
         self.count += 1
+        if self._closed:  # somebody goes on with the next contact, since the one before has failed
+            self._loop.call_soon(self._settle, asked, PeerUnreachable("the peer was closed", "closed"))
+            return
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(spec.REQUEST_TIMEOUT, self._sweep)
         self._transmit(asked)
@@ -319,7 +323,8 @@ class Requests:
         return RequestTimeout(f"no reply from {asked.contact} within {spec.REQUEST_TIMEOUT:g} s")
 
     def close(self) -> None:
-        """Fails everything that is open, and leaves no timer and no task."""
+        """Fails everything that is open, and what is asked from now on, and leaves no timer and no task."""
+        self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
         for task in self._tasks:

@@ -299,3 +299,22 @@ def test_closing_fails_what_is_open_and_leaves_no_timer() -> None:
     desk.requests.close()
     assert isinstance(desk.outcomes[0], PeerUnreachable)
     assert all(timer.dead for timer in desk.clock.timers)
+
+
+def test_what_is_asked_of_a_closed_peer_fails_too() -> None:
+    """Whoever goes on to the next contact when one fails would else wait for ever: nobody sweeps any more."""
+    desk = Desk()
+    ends: list[Outcome] = []
+
+    def go_on(_: Contact, outcome: Outcome) -> None:
+        ends.append(outcome)
+        if len(ends) < 3:
+            desk.requests.ask(B, Iam(1), go_on)
+
+    desk.requests.ask(A, Iam(1), go_on)
+    desk.requests.close()
+    desk.clock.advance(0.0)
+    assert [type(outcome) for outcome in ends] == [PeerUnreachable] * 3
+    assert len(desk.sent) == 1
+    assert not len(desk.requests)
+    assert all(timer.dead for timer in desk.clock.timers)

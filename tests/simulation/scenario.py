@@ -40,6 +40,7 @@ MODES = ("safety", "liveness")
 PROGRESS = 60.0  # virtual seconds within which something succeeds once everything is mended
 QUIET = 4_500.0  # virtual seconds until upkeep has mended what can be mended
 LAST = 10.0  # virtual seconds until nothing is left of what was closed
+ENDLESS = 600.0  # virtual seconds that no procedure takes, whatever is broken
 STEPS = 30
 DISKS = 0.25  # of the runs have a disk under their nodes
 RESTARTS = 0.4  # of the faults of such a run are restarts with all that was written
@@ -215,9 +216,12 @@ class Run:
             return
         self.trace.say(name)
         try:
-            said = await procedure(member, peer)
+            async with asyncio.timeout(ENDLESS):
+                said = await procedure(member, peer)
         except P2PError as error:
             said = f"{type(error).__name__}: {error!s:.60}"
+        except TimeoutError:
+            raise Violation(f"{name} has not come to an end") from None
         except asyncio.CancelledError:
             if not peer.closed:
                 raise
