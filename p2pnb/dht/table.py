@@ -17,6 +17,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from itertools import compress
 from random import Random
 from typing import Any
 
@@ -209,19 +210,24 @@ class RoutingTable:
         With `live_only`, contacts that failed last time come after all others, and only if there are fewer than `n` of those.
         """
         live = self._live
-        failures, distance = live.failures, target.__xor__
         found: list[Contact] = []
-        doubtful: list[tuple[int, Contact]] = []
+        doubtful: list[Contact] = []
+
+        def distance(each: Contact) -> int:
+            return each.uid ^ target  # type: ignore[operator]  # in a table all have a uid
+
         for start, end in self._spans(target):
-            part = list(zip(map(distance, live.uids[start:end]), live.contacts[start:end], strict=True))
-            if live_only and failures.count(0, start, end) != end - start:
-                doubtful += [each for each, count in zip(part, failures[start:end], strict=True) if count]
-                part = [each for each, count in zip(part, failures[start:end], strict=True) if not count]
-            part.sort()
-            found += [contact for _, contact in part]
+            part = live.contacts[start:end]
+            if live_only and live.failures.count(0, start, end) != end - start:
+                failures = live.failures[start:end]
+                doubtful += compress(part, failures)
+                part = [each for each, count in zip(part, failures, strict=True) if not count]
+            found += part
             if len(found) >= n:
-                return found[:n]
-        found += [contact for _, contact in sorted(doubtful)]
+                break
+        found.sort(key=distance)
+        if len(found) < n and doubtful:
+            found += sorted(doubtful, key=distance)
         return found[:n]
 
     def nearer(self, key: int, than: int, now: float) -> int:
@@ -235,13 +241,13 @@ class RoutingTable:
         groups: set[str] = set()
         count = 0
         for start, end in self._spans(key):
-            for position in range(start, end):
-                contact = live.contacts[position]
-                if contact.uid ^ key >= limit:  # type: ignore[operator]  # in a table all have a uid
-                    continue
+            nearer = [position for position in range(start, end) if live.contacts[position].uid ^ key < limit]  # type: ignore[operator]
+            if not nearer:
+                break  # the other buckets are farther away than this one
+            for position in nearer:
                 if live.failures[position] or now - live.seen[position] > spec.LIVE_WITHIN:
                     continue
-                group = self._group(contact.ip)
+                group = self._group(live.contacts[position].ip)
                 if group is None:
                     count += 1
                 elif group not in groups:

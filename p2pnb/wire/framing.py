@@ -22,19 +22,6 @@ def frame(text: bytes) -> bytes:
     return size.to_bytes(SIZE_PREFIX, "big") + text
 
 
-def whole_frames(data: bytes) -> list[bytes] | None:
-    """The texts of the frames that `data` is, from its first byte to its last; None where it is anything else."""
-    texts: list[bytes] = []
-    start, end = 0, len(data)
-    while start < end:
-        text = start + SIZE_PREFIX
-        start = text + int.from_bytes(data[start:text], "big")
-        if not text < start <= end or start - text > MAX_MESSAGE:
-            return None
-        texts.append(data[text:start])
-    return texts
-
-
 class Deframer:
     """Cuts a stream of bytes into the texts of its frames.
 
@@ -89,9 +76,16 @@ def unframed(deframer: Deframer | None, data: bytes) -> tuple[list[bytes], Defra
     Raises `ProtocolError` as `Deframer.feed` does.
     """
     if deframer is None:
-        whole = whole_frames(data)
-        if whole is not None:
-            return whole, None
+        texts: list[bytes] = []
+        start, end = 0, len(data)
+        while start < end:
+            text = start + SIZE_PREFIX
+            start = text + int.from_bytes(data[start:text], "big")
+            if not text < start <= end or start - text > MAX_MESSAGE:
+                break  # no frame, or not all of one
+            texts.append(data[text:start])
+        else:
+            return texts, None
         deframer = Deframer()
     texts = deframer.feed(data)
     return texts, deframer if deframer.partial else None

@@ -203,8 +203,6 @@ def _text(datum: Any) -> str:
 
 
 def _contact(datum: Any) -> Contact:
-    if type(datum) is Reread and datum.meaning is not None:  # a reply names twenty, and most of them were named before
-        return datum.meaning  # type: ignore[no-any-return]
     if isinstance(datum, Pair):  # (ip . port)
         datum = [datum.car, datum.cdr]
     if not isinstance(datum, list) or not 2 <= len(datum) <= 3:
@@ -326,7 +324,7 @@ def parse_reply(datum: Any) -> Reply:
     if head == _PEER:
         if size > spec.MAX_CONTACTS:
             raise ProtocolError(f"at most {spec.MAX_CONTACTS} contacts may be named, not {size}")
-        return Nearest(tuple([_contact(each) for each in datum[1:]]))
+        return Nearest(tuple([each.meaning if type(each) is Reread and each.meaning else _contact(each) for each in datum[1:]]))
     if head == _VALUE and 1 <= size <= 2:
         return Value(_value(datum[1]), _AGE(datum[2]) if size == 2 else None)
     if head == _VALUE and 3 <= size <= 4:

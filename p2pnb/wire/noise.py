@@ -33,8 +33,8 @@ from p2pnb.wire.sodium import TAG, aead_decrypt, aead_encrypt, scalarmult, scala
 KEY = 32  # bytes of a private, public or symmetric key, and of a hash
 LAST_NONCE = 2**64 - 1  # reserved by the framework, never used
 
-_PADDING = bytes(64 - KEY)
-_INNER, _OUTER = (bytes([byte ^ pad for byte in range(256)]) for pad in (0x36, 0x5C))
+_PADDING = bytes(64 - KEY)  # to SHA-256's 64 bytes, which is how long a key of HMAC is
+_INNER, _OUTER = (bytes([byte ^ pad for byte in range(256)]) for pad in (0x36, 0x5C))  # what each of them becomes before it is hashed
 
 XX = (("e",), ("e", "ee", "s", "es"), ("s", "se"))
 
@@ -109,7 +109,10 @@ def uid_of(public: bytes) -> int:
 
 
 class Cipher(Secret):
-    """One direction's key and how many times it was used. A failed `open` leaves the count as it was."""
+    """One direction's key and how many times it was used. A failed `open` leaves the count as it was.
+
+    A nonce is four zero bytes and the count, little-endian.
+    """
 
     __slots__ = ("_key", "count")
 
@@ -123,13 +126,13 @@ class Cipher(Secret):
         if count >= LAST_NONCE:
             raise LocalProtocolError("this key has sealed all it may: renew the connection")
         self.count = count + 1
-        return aead_encrypt(plaintext, associated, b"\0\0\0\0" + count.to_bytes(8, "little"), self._key)
+        return aead_encrypt(plaintext, associated, (count << 32).to_bytes(12, "little"), self._key)
 
     def open(self, sealed: bytes, associated: bytes = b"") -> bytes:
         """What `seal` was given. Raises `RemoteProtocolError` for anything that the other end did not seal just then."""
         count = self.count
         if count < LAST_NONCE and len(sealed) >= TAG:
-            plaintext = aead_decrypt(sealed, associated, b"\0\0\0\0" + count.to_bytes(8, "little"), self._key)
+            plaintext = aead_decrypt(sealed, associated, (count << 32).to_bytes(12, "little"), self._key)
             if plaintext is not None:
                 self.count = count + 1
                 return plaintext
@@ -153,9 +156,8 @@ class Handshake(Secret):
         self.step = 0
         self._cipher: Cipher | None = None
         self._ck = SecretBytes(NOISE_PROTOCOL)  # 32 bytes, so it stands for itself unhashed
-        self.hash: bytes = NOISE_PROTOCOL
+        self.hash: bytes = sha256(NOISE_PROTOCOL + prologue).digest()
         self.remote_static = b""
-        self._mix_hash(prologue)
 
     @property
     def done(self) -> bool:
@@ -164,7 +166,7 @@ class Handshake(Secret):
 
     @property
     def _our_turn(self) -> bool:
-        return not self.done and (self.step % 2 == 0) is self.initiator
+        return self.step < len(XX) and (self.step % 2 == 0) is self.initiator
 
     def write(self, payload: bytes = b"") -> bytes:
         """The next message, carrying `payload`. Raises `LocalProtocolError` out of turn."""
@@ -174,7 +176,7 @@ class Handshake(Secret):
         for token in XX[self.step]:
             if token == "e":
                 message += self._ephemeral.public
-                self._mix_hash(self._ephemeral.public)
+                self.hash = sha256(self.hash + message).digest()
             elif token == "s":
                 message += self._seal(self.static.public)
             else:
@@ -188,14 +190,14 @@ class Handshake(Secret):
         Raises `HandshakeError` for anything else: `"other-network"` when the responder answered under another prologue
         (or its answer was altered, which cannot be told apart), else `"not-a-peer"`.
         """
-        if self.done or self._our_turn:
+        if self._our_turn or self.done:
             raise HandshakeError("a handshake message out of turn")
         for token in XX[self.step]:
             if token == "e":
                 self._remote_ephemeral, message = message[:KEY], message[KEY:]
                 if len(self._remote_ephemeral) != KEY:
                     raise HandshakeError("a handshake message cut short")
-                self._mix_hash(self._remote_ephemeral)
+                self.hash = sha256(self.hash + self._remote_ephemeral).digest()
             elif token == "s":
                 sealed, message = message[: KEY + TAG], message[KEY + TAG :]
                 self.remote_static = self._open(sealed)
@@ -212,20 +214,16 @@ class Handshake(Secret):
         first, second = _derive(self._ck, b"")
         return (Cipher(first), Cipher(second)) if self.initiator else (Cipher(second), Cipher(first))
 
-    def _mix_hash(self, data: bytes) -> None:
-        self.hash = sha256(self.hash + data).digest()
-
     def _mix_exchange(self, token: str) -> None:
         """`ee`, `es`, `se`: which key of the initiator meets which of the responder."""
-        ours, theirs = (token[0], token[1]) if self.initiator else (token[1], token[0])
+        ours, theirs = token if self.initiator else token[::-1]
         pair = self._ephemeral if ours == "e" else self.static
-        public = self._remote_ephemeral if theirs == "e" else self.remote_static
-        self._ck, key = _derive(self._ck, pair.exchange(public))
+        self._ck, key = _derive(self._ck, pair.exchange(self._remote_ephemeral if theirs == "e" else self.remote_static))
         self._cipher = Cipher(key)
 
     def _seal(self, plaintext: bytes) -> bytes:
         sealed = plaintext if self._cipher is None else self._cipher.seal(plaintext, self.hash)
-        self._mix_hash(sealed)
+        self.hash = sha256(self.hash + sealed).digest()
         return sealed
 
     def _open(self, sealed: bytes) -> bytes:
@@ -239,7 +237,7 @@ class Handshake(Secret):
             if self.initiator:
                 raise HandshakeError("it answered under another network's name", "other-network")
             raise HandshakeError("a handshake message that cannot be opened")
-        self._mix_hash(sealed)
+        self.hash = sha256(self.hash + sealed).digest()
         return plaintext
 
 
@@ -248,17 +246,8 @@ def _derive(ck: SecretBytes, material: bytes) -> tuple[SecretBytes, SecretBytes]
 
     Three times HMAC (RFC 2104), spelled out: the last two share a key, and hashing twice costs less than OpenSSL's own HMAC.
     """
-    extracted = SecretBytes(sha256(_outer(ck) + sha256(_inner(ck) + material).digest()).digest())
-    inner, outer = SecretBytes(_inner(extracted)), SecretBytes(_outer(extracted))
+    padded = SecretBytes(ck + _PADDING)
+    extracted = SecretBytes(sha256(padded.translate(_OUTER) + sha256(padded.translate(_INNER) + material).digest()).digest() + _PADDING)
+    inner, outer = SecretBytes(extracted.translate(_INNER)), SecretBytes(extracted.translate(_OUTER))
     first = SecretBytes(sha256(outer + sha256(inner + b"\x01").digest()).digest())
     return first, SecretBytes(sha256(outer + sha256(inner + first + b"\x02").digest()).digest())
-
-
-def _inner(key: SecretBytes) -> bytes:
-    """What HMAC hashes before a message: the key, padded to SHA-256's 64 bytes, each xor 0x36."""
-    return (key + _PADDING).translate(_INNER)
-
-
-def _outer(key: SecretBytes) -> bytes:
-    """What HMAC hashes before that hash: likewise, xor 0x5c."""
-    return (key + _PADDING).translate(_OUTER)

@@ -51,8 +51,7 @@ _BOOLEANS = {b"#t": True, b"#true": True, b"#f": False, b"#false": False}
 _verb_and_integer = re.compile(rb"#\(([a-z][a-z0-9-]{0,63}+) (0|[1-9][0-9]{0,%d}+)\)" % (MAX_DIGITS - 1)).fullmatch
 _contact = re.compile(rb'"([0-9A-Za-z.:]{0,45}+)" (0|[1-9][0-9]{0,4}+)(?: (0|[1-9][0-9]{0,77}+))?+').fullmatch
 _PEER = Symbol("peer")
-_VALUE = Symbol("value")
-_VALUE_HEAD = b"#(value #u8("
+_octets_head = re.compile(rb"#\((set|value) #u8\(").match
 _age_and_end = re.compile(rb"(?: (0|[1-9][0-9]{0,%d}+))?+\)" % (MAX_DIGITS - 1)).fullmatch
 _PEER_REPLY = 4_096  # bytes: one with 20 contacts has at most 2,800
 
@@ -80,13 +79,16 @@ def loads(data: bytes) -> Any:
             return (_PEER, *map(_fields, data[8:-2].split(b") (")))
         except _OtherShape:
             pass
-    if data[: len(_VALUE_HEAD)] == _VALUE_HEAD and len(data) <= MAX_MESSAGE:
-        end = data.find(b")", len(_VALUE_HEAD))
-        match = _age_and_end(data, end + 1)
-        if match is not None:
-            octets, unusual = read_bytevector(data, len(_VALUE_HEAD), end, MAX_DATA - 3)
+    match = _octets_head(data)
+    if match is not None and len(data) <= MAX_MESSAGE:
+        start = match.end()
+        end = data.find(b")", start)
+        tail = _age_and_end(data, end + 1)
+        if tail is not None:
+            octets, unusual = read_bytevector(data, start, end, MAX_DATA - 3)
             if not unusual:
-                return (_VALUE, octets) if match[1] is None else (_VALUE, octets, int(match[1]))
+                head = _symbol(match[1])
+                return (head, octets) if tail[1] is None else (head, octets, int(tail[1]))
     return read(data)
 
 

@@ -83,7 +83,10 @@ def _items(items: list[Any] | tuple[Any, ...], levels: int) -> list[bytes]:
     if not levels:
         raise LocalProtocolError(f"lists are nested at most {MAX_NESTING} deep, and not at all inside a Written one")
     levels -= 1
-    return [_WRITERS.get(type(item), _derived)(item, levels) for item in items]
+    return [
+        item.text if type(item) is Written and item.text and levels else _WRITERS.get(type(item), _derived)(item, levels)
+        for item in items
+    ]
 
 
 def _bounded(text: bytes) -> bytes:
