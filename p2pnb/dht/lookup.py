@@ -212,7 +212,8 @@ class Lookup(Shortlist):
     @property
     def leading(self) -> list[Contact]:
         """The `want` nearest of those that have not failed and are not slow, whether they were asked or not."""
-        return list(islice((each.contact for each in self._order if each.state != SLOW), self.want))
+        order = [each for each in self._order if each.state != SLOW] if self._slow else self._order
+        return [each.contact for each in order[: self.want]]
 
     @property
     def promising(self) -> list[Contact]:

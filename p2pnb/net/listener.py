@@ -42,7 +42,9 @@ class TcpListener:
 
     def readable(self) -> None:
         if self._accepting == AT_ONCE and self._goes_first():
-            self._accept()
+            stream = self._accept()
+            if stream is not None:
+                stream.readable()  # whoever is near has said something by now
         elif self._accepting == AT_ONCE:
             self._accepting = IN_TURN
             self._carrier.turns.add(self._accept_in_turn, self)

@@ -104,16 +104,16 @@ class Stream:
     def write(self, data: bytes) -> None:
         if self._state != OPEN or self._frozen:
             return
-        view = memoryview(data)
         self._carrier.turns.busy = True
+        sent = 0
         if self._out is None:
             sent = self._send(data)
             if sent == len(data) or self._state == GONE:
                 return
-            view = view[sent:]
             self._out = deque()
             if self._reading != UNWATCHED:
                 self._carrier.readiness.writing(self._socket.fileno(), self, True)
+        view = memoryview(data)[sent:]
         self._out.append(view)
         self._waiting += len(view)
         if len(self._out) == 1:

@@ -109,7 +109,7 @@ class Records(Core):
             nearest = lookup.leading if lookup.surveyed else []
             if self.listens and nearest and self.own ^ key < (nearest[-1].uid or 0) ^ key:
                 nearest.pop()  # that place is our own
-            if whom in nearest:
+            if whom.uid in [each.uid for each in nearest]:
                 ahead(whom)
 
         return await self.search(key, Peers(key), want=want, thrifty=True, along=along if self.k >= want else None)

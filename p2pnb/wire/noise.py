@@ -20,6 +20,7 @@ raised outside of the `except` that noticed them: no traceback leads to a frame 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha256
 from os import urandom
 from typing import Self
@@ -156,7 +157,7 @@ class Handshake(Secret):
         self.step = 0
         self._cipher: Cipher | None = None
         self._ck = SecretBytes(NOISE_PROTOCOL)  # 32 bytes, so it stands for itself unhashed
-        self.hash: bytes = sha256(NOISE_PROTOCOL + prologue).digest()
+        self.hash = _first_hash(prologue)
         self.remote_static = b""
 
     @property
@@ -216,7 +217,7 @@ class Handshake(Secret):
 
     def _mix_exchange(self, token: str) -> None:
         """`ee`, `es`, `se`: which key of the initiator meets which of the responder."""
-        ours, theirs = token if self.initiator else token[::-1]
+        ours, theirs = (token[0], token[1]) if self.initiator else (token[1], token[0])
         pair = self._ephemeral if ours == "e" else self.static
         self._ck, key = _derive(self._ck, pair.exchange(self._remote_ephemeral if theirs == "e" else self.remote_static))
         self._cipher = Cipher(key)
@@ -239,6 +240,11 @@ class Handshake(Secret):
             raise HandshakeError("a handshake message that cannot be opened")
         self.hash = sha256(self.hash + sealed).digest()
         return plaintext
+
+
+@lru_cache(maxsize=64)
+def _first_hash(prologue: bytes) -> bytes:
+    return sha256(NOISE_PROTOCOL + prologue).digest()
 
 
 def _derive(ck: SecretBytes, material: bytes) -> tuple[SecretBytes, SecretBytes]:
