@@ -65,6 +65,8 @@ class RoutingTable:
         live = self._live
         position = live.find(bucket, uid)
         if position is None:
+            if self._waits_on(bucket, contact, now, dialled):
+                return None
             waited = self._uncache(bucket, uid, contact)
             return self._admit(bucket, Row(contact, now, 0, dialled or waited))
         known = live.contacts[position]
@@ -127,11 +129,13 @@ class RoutingTable:
         if kin is None and end - start < self.k:
             live.append(bucket, row)
             return None
-        doubtful = [
-            position
-            for position in (live.by_silence(bucket) if kin is None else [kin])
-            if live.failures[position] or row.seen - live.seen[position] > spec.LIVE_WITHIN
-        ]
+        doubtful: list[int] = []
+        if not self._is_sound(bucket, row.seen):
+            doubtful = [
+                position
+                for position in (live.by_silence(bucket) if kin is None else [kin])
+                if live.failures[position] or row.seen - live.seen[position] > spec.LIVE_WITHIN
+            ]
         for position in doubtful:
             if live.failures[position] >= spec.STALE_AFTER:
                 live.take(bucket, position)
@@ -139,6 +143,21 @@ class RoutingTable:
                 return None
         self._wait(bucket, row)
         return live.contacts[doubtful[0]] if doubtful else None
+
+    def _is_sound(self, bucket: int, now: float) -> bool:
+        """Whether no contact in `bucket`, which holds some, is in doubt: none failed last time, and all were heard from lately."""
+        live = self._live
+        start, end = live.span(bucket)
+        return live.failures.count(0, start, end) == end - start and now - min(live.seen[start:end]) <= spec.LIVE_WITHIN
+
+    def _waits_on(self, bucket: int, contact: Contact, now: float, dialled: bool) -> bool:
+        """Whether `contact` waits in the cache for a bucket that is full and sound: all that is to be done is to note that it was heard."""
+        cache = self._cache
+        position = cache.find(bucket, contact.uid or 0)
+        if position is None or cache.contacts[position] is not contact or self.room(bucket) or not self._is_sound(bucket, now):
+            return False
+        cache.refresh(position, now, dialled)
+        return True
 
     def _kin(self, buckets: Buckets, bucket: int, contact: Contact) -> int | None:
         """The position of the contact in `bucket` that shares its network group with `contact`."""

@@ -3,8 +3,8 @@
 A peer reads no socket. `await recv()` gives it the next thing that happened, `send(…)` takes one datum away; TCP, memory
 and carrier pigeons are told apart by nobody above this line.
 
-- `recv()` is awaited for `Received` or `Lost`, or for a bare `(ip, port, payload)`: a datum from an unauthenticated end. It
-  raises `PeerUnreachable` once the carrier is closed.
+- `recv()` is awaited for `Received`, `Opened` or `Lost`, or for a bare `(ip, port, payload)`: a datum from an unauthenticated end.
+  It raises `PeerUnreachable` once the carrier is closed.
 - `send(ip, port, payload, *, uid=None, link=None)` sends one datum: on `link` where one is given; else on any live link to
   `uid`; else by dialling `(ip, port)`, and then it fails with `PeerUnreachable` when the other end is not `uid`. It returns
   the link it used (None where a carrier has none); or, while it dials, or while 16 requests or 2 MB of them are unanswered on
@@ -12,6 +12,8 @@ and carrier pigeons are told apart by nobody above this line.
   coroutine writes the datum and returns in one step, a callback is called in the step of the writing; so "sent, and in this
   order" is noted before anything else happens. Cancelled before, nothing was sent.
 - Everything sent on one link arrives in order or not at all. A link that ended is announced once, by `Lost(link)`.
+- A carrier may announce each link that opens, too, by `Opened(link)`, at both ends, before anything that came on it and before whoever
+  waits for it is served. Then `send` takes None for a payload: nothing is sent, and all that is wanted is a link.
 """
 
 from __future__ import annotations
@@ -52,11 +54,17 @@ class Received(NamedTuple):
     size: int = 0
 
 
+class Opened(NamedTuple):
+    """A link that opened: either end has proven its uid to the other. Nothing was asked on it yet."""
+
+    link: Any
+
+
 class Lost(NamedTuple):
     """A link that ended; requests on it will not be answered."""
 
     link: Any
 
 
-Recv = Callable[[], Awaitable[Received | Lost | tuple[str, int, Any]]]
+Recv = Callable[[], Awaitable[Received | Opened | Lost | tuple[str, int, Any]]]
 Send = Callable[..., Any]

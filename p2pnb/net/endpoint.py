@@ -26,7 +26,7 @@ from p2pnb.address import is_dialable
 from p2pnb.errors import PeerUnreachable
 from p2pnb.net import reasons
 from p2pnb.net.carrier import Address, Carrier, Listener, clock_of
-from p2pnb.net.contract import Lost, Received
+from p2pnb.net.contract import Lost, Opened, Received
 from p2pnb.net.dealings import Dealings
 from p2pnb.net.held import Held
 from p2pnb.net.inbox import Inbox
@@ -130,7 +130,7 @@ class Endpoint:
 
     # --- the contract ---------------------------------------------------------------------------------------------------
 
-    async def recv(self) -> Received | Lost:
+    async def recv(self) -> Received | Opened | Lost:
         """The next thing that happened. Raises `PeerUnreachable` once the endpoint is closed."""
         item = await self.inbox.take()
         if item is None:
@@ -138,13 +138,17 @@ class Endpoint:
         return item
 
     def send(self, ip: str, port: int, payload: Any, *, uid: int | None = None, link: Link | None = None) -> Link | Sending:
-        """Sends one datum; see `contract`. Raises `PeerUnreachable`, at once or when what it returns is awaited."""
+        """Sends one datum (None: only sees to it that there is a link); see `contract`.
+
+        Raises `PeerUnreachable`, at once or when what it returns is awaited.
+        """
         if self.closed:
             raise self._unreachable("closed", ip, port)
-        text, request = self._write(payload), is_request(payload)
+        text, request = (b"", False) if payload is None else (self._write(payload), is_request(payload))
         via = link if link is not None else self._link_to(ip, port, uid)
         if via is not None and (not request or via.closed or via.has_room(len(text) + spec.SIZE_PREFIX)):
-            via.send(text, request)
+            if text:
+                via.send(text, request)
             return via
         sending = Sending(text, request, uid)
         if via is not None:
@@ -225,7 +229,7 @@ class Endpoint:
         return ""
 
     def opened(self, link: Link) -> None:
-        """Enters a new link under its uid, and serves whoever waits for it."""
+        """Enters a new link under its uid, announces it, and serves whoever waits for it."""
         uid = link.uid
         assert uid is not None
         if self.carrier.places is not None:
@@ -237,6 +241,7 @@ class Endpoint:
             old.retire()
         elif kept is not link:
             link.retire()
+        self.inbox.put(Opened(link))
         served, link.dial = link.dial, None
         if served is not None:
             self._dials.pop((link.ip, link.port), None)

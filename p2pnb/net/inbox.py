@@ -1,4 +1,4 @@
-"""What arrived for one peer and was not taken yet: messages, and news of links that ended.
+"""What arrived for one peer and was not taken yet: messages, and news of links that opened or ended.
 
 A peer takes it in one of two ways. It awaits `take`; or it is called (`deliver_to`), which spares each message a future, a turn of a
 task and a pass of the event loop, a quarter of what a request costs.
@@ -15,13 +15,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from p2pnb.errors import ProtocolError
-from p2pnb.net.contract import Lost, Received
+from p2pnb.net.contract import Lost, Opened, Received
 from p2pnb.wire.messages import is_request, parse_request
 
 if TYPE_CHECKING:
     from p2pnb.net.link import Link
 
-Item = Received | Lost
+Item = Received | Opened | Lost
 
 
 class Inbox:
@@ -47,7 +47,7 @@ class Inbox:
                 return self._unparked.popleft()
             while self._items:
                 item = self._items.popleft()
-                if isinstance(item, Lost) or _may_pass(item):
+                if not isinstance(item, Received) or _may_pass(item):
                     return item
             if self.closed:
                 return None
@@ -70,8 +70,8 @@ class Inbox:
         """Something arrived. A receiver is called at once; of a loss, which may be noticed in the middle of anything, later."""
         if self.closed:
             return
-        if self._receiver is not None and not self._early and type(item) is Received:
-            if _may_pass(item):
+        if self._receiver is not None and not self._early and not isinstance(item, Lost):
+            if not isinstance(item, Received) or _may_pass(item):
                 self._receiver(item)
             return
         self._items.append(item)
@@ -115,7 +115,7 @@ class Inbox:
         self._early = max(self._early - 1, 0)
         if self._items:
             self._call_soon()
-        if isinstance(item, Lost) or _may_pass(item):
+        if not isinstance(item, Received) or _may_pass(item):
             self._receiver(item)
 
 

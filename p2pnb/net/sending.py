@@ -22,6 +22,8 @@ Outcome = Union["Link", PeerUnreachable, asyncio.CancelledError]
 class Sending:
     """One message that waits for a dial, or for room on its link. `uid` is whom it is for; None: whoever answers.
 
+    An empty `text` is no message: then a link is all that is wanted.
+
     `outcome` is the link on which it was written, or why it never will be; None before.
     """
 
@@ -57,7 +59,8 @@ class Sending:
             link.wait_for_room(self)
             return
         try:
-            link.send(self.text, self.request)
+            if self.text:
+                link.send(self.text, self.request)
         except PeerUnreachable as error:
             self.fail(error)
             return

@@ -18,22 +18,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from p2pnb import spec
-from p2pnb.address import group_of
 from p2pnb.dht.deferred import Deferred
 from p2pnb.dht.lookup import Lookup
 from p2pnb.dht.policies import Policies, PolicyTable
 from p2pnb.dht.responder import Answers, Responder
-from p2pnb.dht.store import Store, key_of_request
+from p2pnb.dht.store import Store
 from p2pnb.dht.table import RoutingTable
 from p2pnb.disk.rows import Published
 from p2pnb.disk.store import DiskStore
 from p2pnb.errors import LocalProtocolError, P2PError, PeerUnreachable, ProtocolError
 from p2pnb.net.carrier import clock_of
-from p2pnb.net.contract import Lost, Received, Recv, Send
+from p2pnb.net.contract import Link, Lost, Opened, Received, Recv, Send
 from p2pnb.peer.cause import CAUSE, UPKEEP
 from p2pnb.peer.clock import Forward
 from p2pnb.peer.lasting import Lasting
 from p2pnb.peer.lasting import Store as Kept
+from p2pnb.peer.meeting import Meetings
 from p2pnb.peer.replies import Replies
 from p2pnb.peer.report import Event, Looked, Report, forget
 from p2pnb.peer.requests import Done, Outcome, Requests
@@ -43,14 +43,9 @@ from p2pnb.uid import as_key, short
 from p2pnb.wire.contact import Contact, contact
 from p2pnb.wire.messages import (
     VERBS,
-    BagAdd,
     Iam,
-    NamespaceSet,
-    Peers,
     Reply,
     Request,
-    Set,
-    Stored,
     Welcome,
     is_request,
     parse_request,
@@ -118,7 +113,8 @@ class Core:
         encode: Callable[[Any], Any] = to_datum if codec else _as_it_is
         self.written: Callable[[Request], Any] = to_written if codec else _as_it_is  # as `encode`, for what is sent to several
         self.requests = Requests(send, self.loop, self.clock, self._settled, log or forget, self.own, words, encode)
-        self._welcomed: dict[str, str] = {}  # network group -> the address it saw us at
+        self._meetings = Meetings(self, send)
+        self.meet = self._meetings.begin
         self._addresses: dict[tuple[str, int], int] = {}  # carriers without links: which uid welcomed us from there
         self._checking: set[int] = set()
         self._silence = Silence(self.clock)
@@ -206,11 +202,15 @@ class Core:
                 return
             self._hear(item)
 
-    def hear(self, item: Received | Lost | tuple[str, int, Any]) -> None:
+    def hear(self, item: Received | Opened | Lost | tuple[str, int, Any]) -> None:
         """Takes what `recv` would have given, for carriers that call as soon as something arrives."""
         self._context.run(self._hear, item)
 
-    def _hear(self, item: Received | Lost | tuple[str, int, Any]) -> None:
+    def _hear(self, item: Received | Opened | Lost | tuple[str, int, Any]) -> None:
+        if isinstance(item, Opened):
+            self._meetings.announced = True
+            self.opened(item.link)
+            return
         if isinstance(item, Lost):
             self._replies.lost(item.link)
             self.requests.lost(item.link)
@@ -231,7 +231,7 @@ class Core:
         uid = item.uid if item.uid is not None else self._addresses.get((item.ip, item.port))
         if is_request(item.payload):
             request = parse_request(item.payload)
-            self._learn(item, uid)
+            self._learn(item.ip, item.port, uid, item.link)
             if item.link is not None:
                 self.requests.met(item.link)
             self.answered += 1
@@ -239,33 +239,30 @@ class Core:
                 self._check_iam(request, item)
             reply = self.responder.answer(request, uid=uid, ip=item.ip, port=item.port, now=self.clock())
             if isinstance(reply, Deferred):
-                reply = reply.map(partial(self._tell_upkeep, request, item, uid))
+                reply = reply.map(partial(self._answered, request, item, uid))
             else:
-                self._tell_upkeep(request, item, uid, reply)
+                self._answered(request, item, uid, reply)
             self._replies.answer(item, reply)
         else:
             self.requests.received(item)
-            self._learn(item, uid)
+            self._learn(item.ip, item.port, uid, item.link)
 
-    def _tell_upkeep(self, request: Request, item: Received, uid: int | None, reply: Reply) -> Reply:
-        """Whoever looks itself up is joining; a record that came with an age, from a peer near it, was handed on by a replica."""
-        if self.upkeep is None or uid is None:
-            return reply
-        if isinstance(request, Peers):
-            if request.key == uid and (item.link is None or item.link.listens):
-                self.upkeep.joining(contact(item.ip, item.port, uid))
-        elif isinstance(request, (Set, BagAdd, NamespaceSet)) and request.age is not None and reply == Stored(True):
-            key = key_of_request(request)
-            if self.table.nearer(key, uid, self.clock()) < spec.ACCEPTORS:
-                self.upkeep.heard(key, request)
+    def _answered(self, request: Request, item: Received, uid: int | None, reply: Reply) -> Reply:
+        if self.upkeep is not None and uid is not None:
+            self.upkeep.answered(request, item, uid, reply)
         return reply
 
-    def _learn(self, item: Received, uid: int | None) -> None:
+    def opened(self, link: Link) -> None:
+        """Whoever is at its other end has proven its uid."""
+        if self.requests.met(link):
+            self._learn(link.ip, link.port, link.uid, link)
+
+    def _learn(self, ip: str, port: int, uid: int | None, link: Link | None) -> None:
         """Whoever speaks on a link is alive, and is who the link says."""
-        link, now = item.link, self.clock()
+        now = self.clock()
         if uid is None or (link is not None and not link.listens) or (self._liars and self._liars.get(uid, 0.0) > now):
             return
-        speaker = contact(item.ip, item.port, uid)
+        speaker = contact(ip, port, uid)
         self._silence.heard(speaker)
         doubtful = self.table.seen(speaker, now, dialled=link is None or link.outbound)
         if doubtful is not None:
@@ -304,13 +301,14 @@ class Core:
                 self.table.rtt(asked.uid, rtt)
                 if isinstance(outcome, Welcome):
                     self._note_welcome(asked, outcome)
-        elif isinstance(outcome, LocalProtocolError) or (isinstance(outcome, PeerUnreachable) and outcome.reason == "closed"):
-            return  # our own doing
-        elif asked.uid is not None:
-            self._failed(asked, asked.uid)
+        else:
+            self.refused(asked, outcome)
 
-    def _failed(self, asked: Contact, uid: int) -> None:
+    def refused(self, asked: Contact, error: P2PError) -> None:
         """One trouble counts once, however many requests it took; and an address that was only hearsay says nothing of its uid."""
+        uid = asked.uid
+        if uid is None or isinstance(error, LocalProtocolError) or (isinstance(error, PeerUnreachable) and error.reason == "closed"):
+            return  # nobody's failure, or our own doing
         known = self.table.get(uid)
         if (known is None or known.address == asked.address) and self._silence.is_news(uid):
             self.table.failed(uid, self.clock())
@@ -322,15 +320,14 @@ class Core:
             note(self._liars, liar.uid, self.clock() + spec.LIVE_WITHIN)
 
     def _note_welcome(self, asked: Contact, welcome: Welcome) -> None:
-        note(self._welcomed, group_of(asked.ip) or asked.ip, welcome.ip)
+        self._meetings.welcomed(asked, welcome)
         if self.requests.linkless:
             note(self._addresses, asked.address, welcome.uid)
 
     @property
     def external_ip(self) -> str | None:
         """The address that others see this peer at, once three network groups agree on it; else None."""
-        seen = list(self._welcomed.values())
-        return next((ip for ip in seen if seen.count(ip) >= 3), None)
+        return self._meetings.external_ip
 
     @property
     def published(self) -> dict[Any, Published]:
@@ -357,11 +354,12 @@ class Core:
         self.last = Report(procedure, CAUSE.get())
         return self.last
 
-    def spawn(self, work: Any) -> None:
+    def spawn(self, work: Any) -> asyncio.Task[Any]:
         """Runs a coroutine whose end nobody waits for, and which ends with the peer."""
         task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._spawned)
+        return task
 
     def _spawned(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -377,6 +375,7 @@ class Core:
         self.lasting.stop()
         self.requests.close()
         self._replies.close()
+        self._meetings.close()
         for task in self._tasks:
             task.cancel()
 

@@ -4,8 +4,8 @@ The Kademlia paper (section 2.3) looks up a random identifier in the bucket, and
 lacks is any contacts, not the twenty that are nearest to a point. So this lookup
 
 - takes note only of those in the bucket whom the table does not know, and passes over those that it knows;
-- asks for `peers` only while it has heard of fewer of them than there is room for. To the others it says `iam`, the smallest of messages,
-  and all that it takes for both ends to learn of each other;
+- asks for `peers` only while it has heard of fewer of them than there is room for. The others it only meets (`meeting`): a link is all
+  that it takes for both ends to learn of each other;
 - ends as soon as the bucket has no room left. In a part of the space where there are fewer peers than that, it asks nobody for names any
   more once three in a row have named all whom they know there, and none of them was new.
 
@@ -17,16 +17,15 @@ from __future__ import annotations
 
 from p2pnb import spec
 from p2pnb.dht.lookup import Lookup
-from p2pnb.dht.table import RoutingTable
 from p2pnb.errors import P2PError, PeerUnreachable
 from p2pnb.peer.cause import CAUSE
 from p2pnb.peer.core import Core
 from p2pnb.peer.report import Looked
 from p2pnb.peer.requests import Outcome
-from p2pnb.peer.search import DIAL_FAILURES, Asker, Driver
+from p2pnb.peer.search import DIAL_FAILURES, Driver
 from p2pnb.uid import BITS
 from p2pnb.wire.contact import Contact, contact
-from p2pnb.wire.messages import VERBS, Iam, Nearest, Peers, Welcome
+from p2pnb.wire.messages import VERBS, Nearest, Peers
 
 ENOUGH = 3  # replies in a row that name nobody new
 SPARE = 3  # so many more than there is room for are taken note of
@@ -45,7 +44,7 @@ async def fill(peer: Core, bucket: int) -> None:
             target, peer.own, table.nearest(target, spec.MAX_CONTACTS), want=peer.k, alpha=peer.alpha, now=began,
             patience=peer.patience.seconds, is_linked=peer.requests.is_linked, own_address=peer.address,
         )  # fmt: skip
-        filling = Filling(peer, lookup, table, bucket)
+        filling = Filling(peer, lookup, bucket)
         await filling.run()
         counts = (lookup.hops, filling.asked, lookup.dials, lookup.failures)
         peer.lookups.append(Looked(began, target, VERBS[Peers], *counts, peer.clock() - began, None, CAUSE.get()))
@@ -56,13 +55,14 @@ async def fill(peer: Core, bucket: int) -> None:
 
 
 class Filling(Driver):
-    """Drives `lookup`, whose target lies in `bucket` of `table`. `asked`: how many of those that it chose were asked."""
+    """Drives `lookup`, whose target lies in `bucket` of the table of `peer`. `asked`: how many of those that it chose were asked or met."""
 
-    def __init__(self, asker: Asker, lookup: Lookup, table: RoutingTable, bucket: int) -> None:
-        super().__init__(asker)
+    def __init__(self, peer: Core, lookup: Lookup, bucket: int) -> None:
+        super().__init__(peer)
+        self._meet = peer.meet
         self.lookup = lookup
         self.asked = 0
-        self._table = table
+        self._table = peer.table
         self._bucket = bucket
         self._heard: set[int | None] = set()  # who was named, is in the bucket, and was not in the table
         self._unasked: set[int | None] = set()  # those of them whom the lookup has not chosen yet
@@ -98,7 +98,7 @@ class Filling(Driver):
                 self._names_due = now + lookup.patience
                 self._ask(chosen, Peers(lookup.target), self._answered, None, self._cause)
             else:
-                self._ask(chosen, Iam(lookup.own), self._answered, None, self._cause)
+                self._meet(chosen, self._met, self._cause)
         if lookup.finished or not room:
             self._end()
         else:
@@ -114,10 +114,24 @@ class Filling(Driver):
             lookup.replied(whom, self._wanted(outcome.contacts), now)
         elif isinstance(outcome, P2PError):
             self._names_due = 0.0
-            lookup.failed(whom, now, dialled=isinstance(outcome, PeerUnreachable) and outcome.reason in DIAL_FAILURES)
-        elif isinstance(outcome, Welcome) and (whom.uid is not None or lookup.connected(whom, outcome.uid, now)):
-            lookup.replied(contact(whom.ip, whom.port, outcome.uid), (), now)
+            self._failed(whom, outcome, now)
         self._pump()
+
+    def _met(self, whom: Contact, outcome: int | P2PError) -> None:
+        del self._waiting[whom]
+        if self._over:
+            return
+        lookup, now = self.lookup, self._clock()
+        if isinstance(outcome, P2PError):
+            self._failed(whom, outcome, now)
+        elif whom.uid is not None:
+            lookup.replied(whom, (), now)
+        elif lookup.connected(whom, outcome, now):
+            lookup.replied(contact(whom.ip, whom.port, outcome), (), now)
+        self._pump()
+
+    def _failed(self, whom: Contact, error: P2PError, now: float) -> None:
+        self.lookup.failed(whom, now, dialled=isinstance(error, PeerUnreachable) and error.reason in DIAL_FAILURES)
 
     def _wanted(self, named: tuple[Contact, ...]) -> list[Contact]:
         """Those of `named` who may fill the bucket. As long as nobody in it is known, the others may lead there."""

@@ -23,7 +23,7 @@ log = logging.getLogger("p2pnb.peer")
 class Replies:
     """What one peer answers. `spawn` runs the sending where that takes a dial."""
 
-    def __init__(self, send: Send, spawn: Callable[[Any], None], encode: Callable[[Reply], Any]) -> None:
+    def __init__(self, send: Send, spawn: Callable[[Any], object], encode: Callable[[Reply], Any]) -> None:
         self._send = send
         self._encode = encode
         self._spawn = spawn

@@ -112,10 +112,13 @@ class Requests:
         link = self._links.get(uid)
         return link is not None and not link.closed
 
-    def met(self, link: Link) -> None:
-        """Somebody asks on `link`: it carries our requests as well, until another one does."""
-        if link.uid is not None and link.uid not in self._links:
-            self._links[link.uid] = link
+    def met(self, link: Link) -> bool:
+        """Somebody is at the other end of `link`: it carries our requests as well, until another one does. Whether that is news."""
+        uid = link.uid
+        if uid is None or self._links.get(uid) is link:
+            return False
+        self._links.setdefault(uid, link)
+        return True
 
     def ask(self, contact: Contact, request: Request, done: Done, datum: Any = None, cause: str | None = None) -> None:
         """Sends `request` to `contact`; `datum` is its written form where one is sent to several, `cause` for the log."""

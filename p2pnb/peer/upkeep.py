@@ -24,12 +24,13 @@ from contextvars import Context
 from p2pnb import spec
 from p2pnb.dht.store import Put, key_of_request, older
 from p2pnb.errors import LocalProtocolError, P2PError
+from p2pnb.net.contract import Received
 from p2pnb.peer.filling import fill
 from p2pnb.peer.records import Records
 from p2pnb.peer.report import Report
 from p2pnb.uid import siphashed
-from p2pnb.wire.contact import Contact
-from p2pnb.wire.messages import BagAdd, Peers, Set
+from p2pnb.wire.contact import Contact, contact
+from p2pnb.wire.messages import BagAdd, NamespaceSet, Peers, Reply, Request, Set, Stored
 
 TICK = 60.0  # seconds between looks at what is due
 SOON = 1.0  # a newcomer is given its records after this long, when it has joined
@@ -78,10 +79,20 @@ class Upkeep:
         self._peer.rng.shuffle(self._to_fill)
         self._wake.set()
 
-    def joining(self, contact: Contact) -> None:
+    def answered(self, request: Request, item: Received, uid: int, reply: Reply) -> None:
+        """Whoever looks itself up is joining; a record that came with an age, from a peer near it, was handed on by a replica."""
+        if isinstance(request, Peers):
+            if request.key == uid and (item.link is None or item.link.listens):
+                self.joining(contact(item.ip, item.port, uid))
+        elif isinstance(request, (Set, BagAdd, NamespaceSet)) and request.age is not None and reply == Stored(True):
+            key = key_of_request(request)
+            if self._peer.table.nearer(key, uid, self._peer.clock()) < spec.ACCEPTORS:
+                self.heard(key, request)
+
+    def joining(self, newcomer: Contact) -> None:
         """A peer that looks itself up: it may be nearer to records that are held here."""
         now = self._peer.clock()
-        uid = contact.uid
+        uid = newcomer.uid
         if self._stopped or uid is None or not len(self._peer.store) or self._welcoming >= AT_ONCE:
             return
         pause = WELCOME_AGAIN
@@ -94,7 +105,7 @@ class Upkeep:
         if len(self._welcomed) > REMEMBERED:
             del self._welcomed[next(iter(self._welcomed))]
         self._welcoming += 1
-        self._peer.spawn(self._welcome(contact))
+        self._peer.spawn(self._welcome(newcomer))
 
     def heard(self, key: int, request: Put) -> None:
         """Another replica handed this on, and it was taken."""

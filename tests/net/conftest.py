@@ -15,7 +15,7 @@ import pytest
 
 from p2pnb.errors import ProtocolError
 from p2pnb.net.carrier import Carrier
-from p2pnb.net.contract import Lost, Received
+from p2pnb.net.contract import Lost, Opened, Received
 from p2pnb.net.endpoint import Endpoint
 from p2pnb.net.memory import MemoryNetwork
 from p2pnb.net.tcp import TcpCarrier
@@ -174,6 +174,12 @@ class World:
             assert loop.time() < limit, "it never came true"
             turns += 1
             await asyncio.sleep(0.002 if turns > 20 else 0)
+
+    async def next(self, endpoint: Endpoint) -> Received | Lost:
+        """The next datum that an endpoint receives, or its next loss of a link."""
+        while isinstance(item := await endpoint.recv(), Opened):
+            pass
+        return item
 
     async def take(self, endpoint: Endpoint, count: int) -> list[Received]:
         """The next data that an endpoint receives, without losses of links."""

@@ -58,7 +58,7 @@ def test_requests_beyond_the_limit_wait_for_room(world: Any) -> None:
             nonlocal unanswered, most
             waiting = []
             for _ in range(100):
-                waiting.append(await b.recv())
+                waiting.append(await world.next(b))
                 most = max(most, len(waiting))
                 if len(waiting) > 3 and not b.inbox:
                     for item in waiting:
@@ -103,7 +103,7 @@ def test_big_replies_to_a_pipeline_wait_for_one_another(world: Any) -> None:
         async def answer() -> None:
             nonlocal most
             for _ in range(16):
-                item = await b.recv()
+                item = await world.next(b)
                 b.send(item.ip, item.port, big, link=item.link)
                 most = max(most, item.link.leaving)
 

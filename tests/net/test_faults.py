@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from p2pnb.errors import PeerUnreachable
-from p2pnb.net.contract import Lost
+from p2pnb.net.contract import Lost, Opened
 from p2pnb.wire.sexp import Symbol
 
 IAM, REF = Symbol("iam"), Symbol("ref")
@@ -36,7 +36,7 @@ def test_a_killed_node_resets_its_links_and_refuses_dials(world: Any) -> None:
     async def test() -> None:
         a, b, link, _ = await linked(world)
         b.kill()
-        assert await a.recv() == Lost(link)
+        assert await world.next(a) == Lost(link)
         assert not link.clean
         assert await unreachable(a, b) == "refused"
         with pytest.raises(PeerUnreachable) as error:
@@ -73,7 +73,7 @@ def test_a_silent_node_is_a_black_hole(world: Any) -> None:
         assert not link.closed
         assert not a.inbox
         link.close("timeout")
-        assert await a.recv() == Lost(link)
+        assert await world.next(a) == Lost(link)
         assert await unreachable(a, b) == "timeout"
         await b.close()
         assert await unreachable(a, b) == "refused"
@@ -85,7 +85,8 @@ def test_a_wall_freezes_links_and_hangs_dials_until_it_falls(world: Any) -> None
     async def test() -> None:
         a, b, link, back = await linked(world, handshake_timeout=0.5)
         c = await world.node(handshake_timeout=0.5)
-        await a.send(c.ip, c.port, (IAM, 1), uid=c.uid)
+        to_c = await a.send(c.ip, c.port, (IAM, 1), uid=c.uid)
+        assert await a.recv() == Opened(to_c)
         a.wall({(b.ip, b.port)})
         b.wall(lambda ip, port: (ip, port) == (a.ip, a.port))
         assert a.send(b.ip, b.port, (REF, 1), uid=b.uid) is link
@@ -96,7 +97,7 @@ def test_a_wall_freezes_links_and_hangs_dials_until_it_falls(world: Any) -> None
         assert not a.inbox
         assert not b.inbox
         link.close("timeout")
-        assert await a.recv() == Lost(link)
+        assert await world.next(a) == Lost(link)
         assert await unreachable(a, b) == "timeout"
         assert await unreachable(b, a) == "reset" if back.closed else True
         a.unwall()

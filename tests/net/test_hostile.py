@@ -147,7 +147,7 @@ def test_a_thousand_questions_from_one_who_does_not_read(world: Any) -> None:
                 raw.say((REF, asked))
                 asked += 1
             try:
-                item = await asyncio.wait_for(node.recv(), 0.05)
+                item = await asyncio.wait_for(world.next(node), 0.05)
             except TimeoutError:
                 continue
             if not isinstance(item, tuple) or len(item) == 1:

@@ -10,7 +10,7 @@ import pytest
 
 from p2pnb import spec
 from p2pnb.errors import LocalProtocolError, PeerUnreachable
-from p2pnb.net.contract import Lost, Received
+from p2pnb.net.contract import Lost, Opened, Received
 from p2pnb.wire.sexp import Symbol, dumps
 
 IAM, PEERS, REF, SET, WELCOME, PEER = map(Symbol, ("iam", "peers", "ref", "set", "welcome", "peer"))
@@ -22,7 +22,9 @@ def test_a_message_and_its_reply(world: Any) -> None:
         link = await a.send(b.ip, b.port, (IAM, a.uid), uid=b.uid)
         assert (link.uid, link.ip, link.port, link.listens, link.outbound) == (b.uid, b.ip, b.port, True, True)
         assert link.last_sent == len(dumps((IAM, a.uid))) + 4
-        item = await b.recv()
+        assert await a.recv() == Opened(link), "announced at both ends, before anything else"
+        opened, item = await b.recv(), await b.recv()
+        assert opened == Opened(item.link)
         assert item == Received(a.ip, a.port, (IAM, a.uid), a.uid, item.link, link.last_sent)
         assert (item.link.uid, item.link.outbound, item.link.listens, item.link.closed) == (a.uid, False, True, False)
         assert b.send(item.ip, item.port, (WELCOME, "127.0.0.1", 1, b.uid), uid=item.uid, link=item.link) is item.link
@@ -114,8 +116,8 @@ def test_a_clean_end_is_told_apart_from_a_reset(world: Any) -> None:
                 await world.take(a, 1)
                 b.kill()
             if clean:
-                assert isinstance(await a.recv(), Received), "what came before the end comes first"
-            last = await a.recv()
+                assert isinstance(await world.next(a), Received), "what came before the end comes first"
+            last = await world.next(a)
             assert last == Lost(link)
             assert (link.clean, link.closed) == (clean, True)
             with pytest.raises(PeerUnreachable) as error:
@@ -127,6 +129,28 @@ def test_a_clean_end_is_told_apart_from_a_reset(world: Any) -> None:
     world.run(test)
 
 
+def test_a_link_may_be_had_without_a_message(world: Any) -> None:
+    """Both ends have learned who the other is, and nothing was said."""
+
+    async def test() -> None:
+        a, b, c = await world.nodes(3)
+        link = await a.send(b.ip, b.port, None, uid=b.uid)
+        assert (link.uid, link.last_sent) == (b.uid, 0)
+        assert a.send(b.ip, b.port, None, uid=b.uid) is link, "there is one"
+        assert await a.recv() == Opened(link)
+        back = (await b.recv()).link
+        assert (back.uid, back.ip, back.port, back.listens, back.outbound) == (a.uid, a.ip, a.port, True, False)
+        with pytest.raises(PeerUnreachable) as error:
+            await a.send(c.ip, c.port, None, uid=b.uid + 1)
+        assert error.value.reason == "wrong-uid"
+        await world.settled()
+        assert not a.inbox, "what was refused was never open"
+        assert not b.inbox
+        assert (link.closed, back.closed, link.idle, back.idle) == (False, False, True, True)
+
+    world.run(test)
+
+
 def test_closing_a_link_ends_it_at_both_ends(world: Any) -> None:
     async def test() -> None:
         a, b = await world.nodes(2)
@@ -134,7 +158,7 @@ def test_closing_a_link_ends_it_at_both_ends(world: Any) -> None:
         (item,) = await world.take(b, 1)
         link.close("timeout")
         link.close("again")
-        assert await a.recv() == Lost(link)
+        assert await world.next(a) == Lost(link)
         assert (await world.loss(b)) is item.link
         assert not item.link.clean
         assert a.counters["timeout"] == 1
@@ -265,7 +289,7 @@ def test_recv_has_one_reader_and_loses_nothing_when_cancelled(world: Any) -> Non
             await b.recv()
         reading.cancel()
         await a.send(b.ip, b.port, (IAM, 1), uid=b.uid)
-        assert (await b.recv()).payload == (IAM, 1)
+        assert (await world.next(b)).payload == (IAM, 1)
         reading = asyncio.ensure_future(b.recv())
         await asyncio.sleep(0)
         await b.close()

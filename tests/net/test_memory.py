@@ -235,7 +235,7 @@ def test_the_same_seed_gives_the_same_run(jump: Any) -> None:
         async def node(endpoint: Any, index: int) -> None:
             while True:
                 item = await endpoint.recv()
-                world_log.append((now(), index, getattr(item, "payload", "lost")))
+                world_log.append((now(), index, getattr(item, "payload", type(item).__name__)))
                 if isinstance(getattr(item, "payload", None), tuple):
                     endpoint.send(item.ip, item.port, True, link=item.link)
 

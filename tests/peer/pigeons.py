@@ -40,9 +40,9 @@ class Loft:
 class Wire:
     """One link of a scripted carrier, for tests that play the other end themselves."""
 
-    def __init__(self, uid: int, ip: str = "127.0.0.1", port: int = 4000, outbound: bool = True) -> None:
+    def __init__(self, uid: int, ip: str = "127.0.0.1", port: int = 4000, outbound: bool = True, listens: bool = True) -> None:
         self.uid, self.ip, self.port, self.outbound = uid, ip, port, outbound
-        self.listens = True
+        self.listens = listens
         self.clean = True
         self.closed = False
         self.why = ""

@@ -50,17 +50,19 @@ def test_with_small_buckets_a_join_leaves_no_part_of_the_space_out(seed: int) ->
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_it_asks_little_more_than_it_meets(seed: int) -> None:
+def test_it_turns_to_few_more_than_it_meets_and_asks_a_few_of_them_for_names(seed: int) -> None:
     async def test() -> None:
         async with town(80, seed, k=8) as network:
-            met = asked = 0
+            met = asked = turned_to = 0
             for peer in peers(network):
-                room, before = peer.table.room(0), peer.requests.count
+                room, before, lookups = peer.table.room(0), peer.requests.count, len(peer.lookups)
                 await fill(peer, 0)
                 assert not peer.table.room(0), f"seed {seed}"
                 met += room
                 asked += peer.requests.count - before
-            assert met < asked <= 1.7 * met, f"seed {seed}"
+                turned_to += sum(looked.rpcs for looked in list(peer.lookups)[lookups:])
+            assert met < turned_to <= 1.7 * met, f"seed {seed}"
+            assert asked <= 0.3 * met, f"seed {seed}"
 
     simulate(test)
 
