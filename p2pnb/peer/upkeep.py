@@ -6,8 +6,9 @@
   the peers that are nearest now, unless somebody handed it the same within the hour: so one of the replicas does the work. It
   believes that of the very part of a record that came, and never for the third time in a row.
 - A peer that looks up its own uid is joining, perhaps again and with nothing in its store. If it is among the nearest to a
-  record held here, it is given it, by the two nearest that hold it. (The paper hands over to whoever is new in the table;
-  but a peer that was only met for the first time has its records already, and most are of that kind.)
+  record held here, it is given it, by the two nearest that should have it by now: not by those that joined within the hour, since
+  they may wait for it themselves. (The paper hands over to whoever is new in the table; but a peer that was only met for the
+  first time has its records already, and most are of that kind.)
 - A record to whose key 20 peers are nearer is given away, and forgotten only once all its replicas have acknowledged it.
 - What is 24 hours old is forgotten.
 
@@ -36,7 +37,7 @@ TICK = 60.0  # seconds between looks at what is due
 SOON = 1.0  # a newcomer is given its records after this long, when it has joined
 SCAN = 200  # records that are looked at in one go
 WELCOME_AGAIN = 30.0  # seconds within which a newcomer is given its records only once; twice as long each time
-HANDERS = 2  # how many of a record's holders give it to a newcomer
+HANDERS = 2  # how many of those that have been there for an hour give a record to a newcomer
 AT_ONCE = 64  # newcomers that are given records at the same time; uids cost nothing, so anybody could be thousands
 MOST_LEFT = 2  # times in a row that a record is left to those who said that they handed it on
 REMEMBERED = 4_096  # newcomers of whom it is known when they were welcomed
@@ -156,7 +157,8 @@ class Upkeep:
         self._left = {each: self._left[each] for each in map(siphashed, keys) if self._left.get(each)}
         now = peer.clock()
         self._heard = {key: parts for key, parts in self._heard.items() if now - max(parts.values()) < spec.REPUBLISH}
-        self._welcomed = {uid: (then, pause) for uid, (then, pause) in self._welcomed.items() if now - then < 2 * pause}
+        recent = {uid: (then, pause) for uid, (then, pause) in self._welcomed.items() if now - then < max(2 * pause, spec.REPUBLISH)}
+        self._welcomed = recent
 
     async def _hand_on(self, key: int, now: float) -> None:
         """Gives what is kept at `key` to whoever is nearest now, but for what somebody else handed on within the hour.
@@ -202,14 +204,18 @@ class Upkeep:
                 await asyncio.sleep(0)
             others = [each.uid or 0 for each in peer.table.nearest(key, peer.replication + 1) if each.uid != uid]
             nearer = sum(1 for each in others if each ^ key < uid ^ key)
-            rank = sum(1 for each in others if each ^ key < peer.own ^ key)
-            if nearer >= peer.replication or rank >= HANDERS:
-                continue
             now = peer.clock()
+            before = sum(1 for each in others if each ^ key < peer.own ^ key and not self._joined_lately(each, now))
+            if nearer >= peer.replication or before >= HANDERS:
+                continue
             record = peer.store.record(key, now)
             for request in record.requests if record else ():
                 with contextlib.suppress(LocalProtocolError):  # a value that fills a message leaves no place for an age
                     await peer.requests.reply(newcomer, older(request, peer.clock() - now))
+
+    def _joined_lately(self, uid: int, now: float) -> bool:
+        """Whether a peer came within the hour, so that it may hold less than it should: nobody has handed on everything since."""
+        return uid in self._welcomed and now - self._welcomed[uid][0] < spec.REPUBLISH
 
 
 def _part(request: Put) -> bytes:

@@ -155,6 +155,27 @@ def test_only_who_looks_itself_up_is_joining() -> None:
     simulate(test)
 
 
+@pytest.mark.parametrize("hours", [0, 1])
+def test_who_joined_within_the_hour_is_not_counted_on(hours: int) -> None:
+    """Two that are nearer than this peer would give a record to a newcomer, but they have just joined, and may wait for it themselves."""
+
+    async def test() -> None:
+        alone = Alone()
+        key = await alone.peer.set(b"something")
+        for uid in (key.int ^ 1, key.int ^ 2):
+            await alone.hear(to_datum(Peers(uid)), uid)
+        await asyncio.sleep(hours * HOUR + 10.0)
+        for uid in (key.int ^ 1, key.int ^ 2):
+            await alone.hear(to_datum(Peers(9)), uid)
+        alone.given.clear()
+        await alone.hear(to_datum(Peers(key.int ^ 3)), key.int ^ 3)
+        await asyncio.sleep(SOON + 1.0)
+        assert len(alone.gifts(key.int ^ 3)) == (hours == 0)
+        await alone.peer.close()
+
+    simulate(test)
+
+
 def test_once_upkeep_is_stopped_nobody_is_welcomed() -> None:
     async def test() -> None:
         alone = Alone()
