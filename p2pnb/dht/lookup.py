@@ -93,11 +93,12 @@ class Lookup(Shortlist):
         self._found: Candidate | None = None
         seeds = list(seeds)
         self._scout: Candidate | None = None
-        linked = [seed for seed in seeds if seed.uid is not None and is_linked(seed.uid)] if scout else []
-        if linked:
-            nearest = min(linked, key=lambda seed: (seed.uid or 0) ^ target)
-            self._name([nearest], self._table, None, now)
-            self._scout = self._by_uid.get(nearest.uid or 0)
+        if scout:
+            seeds.sort(key=self._distance)
+            nearest = next((seed for seed in seeds if seed.uid is not None and is_linked(seed.uid)), None)
+            if nearest is not None:
+                self._name([nearest], self._table, None, now)
+                self._scout = self._by_uid.get(nearest.uid or 0)
         self._name_nearest(seeds, self._table, None, now)
         self._settle(now)
 

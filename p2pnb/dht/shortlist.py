@@ -43,12 +43,15 @@ class Shortlist:
         """Every transition until now, in order."""
         return [Event(*move) for move in self._moves]
 
+    def _distance(self, hint: Contact) -> int:
+        """To the target; where the uid is not known, nobody is nearer."""
+        return -1 if hint.uid is None else hint.uid ^ self.target
+
     def _name_nearest(self, hints: list[Contact], referrer: Referrer, source: Candidate | None, now: float) -> None:
         """Takes note of the `want` nearest of `hints`, and of those without a uid; of the others when they are needed."""
         missing = self.want
         if self._smooth and len(hints) > missing:
-            target = self.target
-            hints.sort(key=lambda hint: -1 if hint.uid is None else hint.uid ^ target)
+            hints.sort(key=self._distance)
             while hints and missing > 0:
                 first = missing if hints[0].uid is not None else missing + sum(hint.uid is None for hint in hints[:missing])
                 missing -= self._name(hints[:first], referrer, source, now)

@@ -148,8 +148,9 @@ class Accounts(asyncio.Protocol):
         """Whether a message is dealt with as it comes, or has to take its turn."""
         credit = self._credit + (now - self._credit_at) * SHARE
         self._credit_at = now
-        self._credit = min(credit, BURST) - 1.0 if credit >= 1.0 else credit
-        return credit >= 1.0
+        goes = credit >= 1.0
+        self._credit = (credit if credit < BURST else BURST) - goes
+        return goes
 
     def _count_read_bytes(self, size: int, now: float, who: Hashable) -> None:
         """Much came at once: what comes next is read in the turns of `who`, until this was paid for."""

@@ -51,7 +51,7 @@ class Replication(Driver):
     @property
     def request(self) -> Request:
         """The record as it is sent now."""
-        if isinstance(self._request, (Set, BagAdd, NamespaceSet)):
+        if isinstance(self._request, (Set, BagAdd, NamespaceSet)) and self._request.age is not None:
             aged = older(self._request, self._clock() - self._began)
             if aged != self._as_sent:
                 self._as_sent = aged

@@ -71,7 +71,7 @@ class Replies:
             if item.link is not None:
                 item.link.close("a reply could not be sent")  # later ones would be taken for it
             return
-        if inspect.iscoroutine(sent):
+        if sent is not item.link and inspect.iscoroutine(sent):
             self._spawn(sent)
 
 

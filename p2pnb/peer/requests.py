@@ -354,6 +354,8 @@ def _in_words(message: Request | Outcome) -> Any:
 
 
 def _outcome_word(outcome: Outcome) -> str:
+    if isinstance(outcome, Stored):
+        return "stored" if outcome.accepted else "refused"
     word = _WORDS.get(type(outcome))
     if word is not None:
         return word
@@ -363,6 +365,4 @@ def _outcome_word(outcome: Outcome) -> str:
         return "timeout"
     if isinstance(outcome, ProtocolError):
         return "nonsense"
-    if isinstance(outcome, Stored):
-        return "stored" if outcome.accepted else "refused"
     return type(outcome).__name__.lower()

@@ -14,6 +14,7 @@ from p2pnb import spec
 from p2pnb.errors import ProtocolError
 from p2pnb.wire.contact import Contact, contact
 from p2pnb.wire.sexp import Pair, Reread, Symbol, written
+from p2pnb.wire.sexp_data import WrittenVector
 
 # --- requests ---------------------------------------------------------------------------------------------------------
 
@@ -264,13 +265,20 @@ _WELCOME, _PEER, _VALUE, _BAG, _HELLO = map(Symbol, ("welcome", "peer", "value",
 
 def is_request(datum: Any) -> bool:
     """Whether `datum` begins like a request (it may still be malformed), or is one: all a transport needs to count requests."""
-    if isinstance(datum, tuple):
-        return len(datum) > 0 and type(datum[0]) is Symbol and datum[0] in _PARSERS
-    return type(datum) in VERBS
+    kind = type(datum)
+    if kind is tuple or kind is WrittenVector:
+        return bool(datum) and type(datum[0]) is Symbol and datum[0] in _PARSERS
+    return kind in VERBS
 
 
 def to_datum(message: Message) -> Any:
     """The s-expression of `message`."""
+    kind = type(message)
+    if kind in VERBS:
+        fields = [getattr(message, name) for name in kind.__slots__]
+        while fields and fields[-1] is None:
+            fields.pop()
+        return (VERBS[kind], *fields)
     if isinstance(message, Nearest):
         return (_PEER, *[each.datum for each in message.contacts])
     if isinstance(message, Stored):
@@ -281,14 +289,9 @@ def to_datum(message: Message) -> Any:
         return (_WELCOME, message.ip, message.port, message.uid)
     if isinstance(message, Bag):
         return (_BAG, *[[entry.value, entry.publishers, entry.age] for entry in message.entries])
-    if isinstance(message, Version):
-        signed = (_VALUE, message.value, message.signature, message.sequence)
-        return signed if message.age is None else (*signed, message.age)
-    kind = type(message)
-    fields = [getattr(message, name) for name in kind.__slots__]
-    while fields and fields[-1] is None:
-        fields.pop()
-    return (VERBS[kind], *fields)
+    assert isinstance(message, Version)
+    signed = (_VALUE, message.value, message.signature, message.sequence)
+    return signed if message.age is None else (*signed, message.age)
 
 
 def to_written(request: Request) -> Any:
