@@ -104,6 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     soak.add_argument("--rate", type=float, default=40.0, help="operations a second (default 40)")
     soak.add_argument("--seed", type=int, default=1, help="of the load and of who is killed (default 1)")
     soak.add_argument("--store", type=Path, metavar="DIR", help="keep the records there (default: in memory)")
+    networks = {"tcp": "sockets", "memory": "one process", "virtual": "simulated time, where an hour is over in minutes"}
+    what = ", ".join(f"{name} ({meaning})" for name, meaning in networks.items())
+    soak.add_argument("--network", choices=networks, default="tcp", help=f"{what}; default tcp")
     return parser
 
 
@@ -115,7 +118,8 @@ def _address(text: str) -> tuple[str, int]:
 
 
 async def _soak(options: argparse.Namespace) -> int:
-    result = await soak(options.nodes, options.minutes, rate=options.rate, seed=options.seed, store=options.store)
+    load = {"rate": options.rate, "seed": options.seed}
+    result = await soak(options.nodes, options.minutes, store=options.store, network=options.network, **load)
     print(result.table())
     for problem in (*result.lost, *result.errors):
         print(problem, file=sys.stderr)

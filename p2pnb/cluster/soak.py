@@ -40,6 +40,7 @@ SAMPLE = 10.0  # seconds between samples
 KILL_EVERY = 8.0  # seconds, on average
 DOWN = (4.0, 40.0)  # seconds that a killed node stays down
 MOST_DOWN = 0.2  # of all nodes at a time
+NODES = {"tcp": "nodes, encrypted TCP", "memory": "nodes, in memory", "virtual": "nodes, in simulated time"}
 WARM_UP = 2 / 3  # of the run: caches, logs and the lookups that nodes remember fill, and fill again where a node came back
 QUIET = 5.0  # seconds between the last restart and the reading of everything
 
@@ -49,6 +50,7 @@ class Result:
     """What a run found. `lost`: acknowledged, a living node holds it, and it could not be read; it should be empty."""
 
     nodes: int
+    network: str = "tcp"
     seconds: float = 0.0
     operations: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
@@ -86,7 +88,7 @@ class Result:
         memory, pieces, kept, descriptors, tasks = map(self.trend, ("memory", "pieces", "kept", "descriptors", "tasks"))
         failed = sum(self.failures.values())
         rows = [
-            ("nodes, encrypted TCP", f"{self.nodes}"),
+            (NODES[self.network], f"{self.nodes}"),
             ("time", f"{self.seconds / 60:.0f} min"),
             ("operations", f"{sum(self.operations.values()):,} ({sum(self.operations.values()) / max(self.seconds, 1):.0f}/s)"),
             ("operations that failed while nodes were dying", f"{failed:,} ({100 * failed / max(sum(self.operations.values()), 1):.2f} %)"),
@@ -333,11 +335,14 @@ def on_terminal(text: str) -> None:
         sys.stderr.flush()
 
 
-async def soak(nodes: int, minutes: float, *, rate: float = 40.0, seed: int = 1, store: str | os.PathLike[str] | None = None) -> Result:
-    """Launches `nodes` nodes on TCP, loads and breaks them for so many minutes, and puts them away. The result has the figures.
+async def soak(
+    nodes: int, minutes: float, *, rate: float = 40.0, seed: int = 1, store: str | os.PathLike[str] | None = None, network: str = "tcp"
+) -> Result:
+    """Launches `nodes` nodes, loads and breaks them for so many minutes, and puts them away. The result has the figures.
 
-    `rate`: operations a second. `store`: a directory for what they keep, by default memory. Raises `ValueError` for numbers
-    of 0 and less, and as `Cluster.launch` does.
+    `rate`: operations a second. `store`: a directory for what they keep, by default memory. `network`: as for `Cluster.launch`; on
+    "virtual" an hour is over in minutes, and is the same each time. Raises `ValueError` for numbers of 0 and less, and as
+    `Cluster.launch` does.
 
     Example: `print((await soak(50, minutes=30)).table())`.
     """
@@ -348,9 +353,10 @@ async def soak(nodes: int, minutes: float, *, rate: float = 40.0, seed: int = 1,
     hooks = sys.unraisablehook, threading.excepthook
     sys.unraisablehook = threading.excepthook = unraisable.append
     try:
-        async with Cluster.launch(nodes, store=store) as cluster:
+        async with Cluster.launch(nodes, network=network, store=store, seed=seed if network == "virtual" else None) as cluster:
             work = Soak(cluster._network, minutes * 60, rate, seed, on_terminal)
             result = await cluster.run(work.run)
+        result.network = network
         result.unhandled = len(cluster.errors) + len(unraisable)
         result.errors = [repr(each) for each in (*cluster.errors, *unraisable)]
     finally:

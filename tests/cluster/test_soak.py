@@ -186,3 +186,16 @@ def test_the_command(capfd: pytest.CaptureFixture[str]) -> None:
     assert "| nodes, encrypted TCP | 8 |" in shown
     assert "| of those that a living node holds: lost | 0 |" in shown
     assert not [line for line in errors.splitlines() if not line.startswith("failed ")], "quiet where there is no terminal"
+
+
+@pytest.mark.slow
+def test_the_command_in_simulated_time(capfd: pytest.CaptureFixture[str]) -> None:
+    """It is the same each time, but for what the process uses."""
+    figures = []
+    for _ in range(2):
+        assert main(["soak", "--network", "virtual", "--minutes", "2", "--nodes", "8", "--rate", "5"]) == 0
+        lines = capfd.readouterr().out.splitlines()
+        assert "| nodes, in simulated time | 8 |" in lines
+        figures.append([line for line in lines if "memory" not in line and "descriptors" not in line])
+    assert figures[0] == figures[1]
+    assert len(figures[0]) > 10
