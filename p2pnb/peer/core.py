@@ -38,6 +38,7 @@ from p2pnb.peer.replies import Replies
 from p2pnb.peer.report import Event, Looked, Report, forget
 from p2pnb.peer.requests import Done, Outcome, Requests
 from p2pnb.peer.search import Along, Judge, Patience, PolicySearch, Search
+from p2pnb.peer.signs import Signs
 from p2pnb.peer.silence import Silence, note
 from p2pnb.uid import as_key, short
 from p2pnb.wire.contact import Contact, contact
@@ -116,9 +117,8 @@ class Core:
         self._meetings = Meetings(self, send)
         self.meet = self._meetings.begin
         self._addresses: dict[tuple[str, int], int] = {}  # carriers without links: which uid welcomed us from there
-        self._checking: set[int] = set()
         self._silence = Silence(self.clock)
-        self._liars: dict[int, float] = {}  # until when they stay out of the table
+        self._signs = Signs(self.own, self.table, self._silence, self.requests.ask)
         self._replies = Replies(send, self.spawn, encode)
         self._tasks: set[asyncio.Task[Any]] = set()
         self.upkeep: Upkeep | None = None  # a peer has one if it likes; it hears of who joins, and of what was handed on
@@ -127,6 +127,7 @@ class Core:
         receiver = self.loop.create_task(self._receive(), name=f"peer {short(self.uid)} receives", context=self._context)
         self._tasks.add(receiver)  # which forgets it in the end: a cancelled task holds on to whatever its frames knew
         receiver.add_done_callback(self._spawned)
+
     # --- asking -------------------------------------------------------------------------------------------------------
 
     async def greet(self, ip: str, port: int) -> Contact:
@@ -175,7 +176,7 @@ class Core:
         for row in self.table.rows(self.clock()):
             doubtful = self.table.get(row["uid"])
             if row["failures"] and doubtful is not None:
-                self._check(doubtful)
+                self._signs.check(doubtful)
 
     def ask(self, whom: Contact, request: Request, done: Done, datum: Any = None, cause: str | None = None) -> None:
         """One request. On a carrier without links an address must first say `welcome` with the uid it is said to have."""
@@ -212,6 +213,7 @@ class Core:
             self.opened(item.link)
             return
         if isinstance(item, Lost):
+            self._signs.lost(item.link)
             self._replies.lost(item.link)
             self.requests.lost(item.link)
             return
@@ -229,15 +231,16 @@ class Core:
     def _take(self, item: Received) -> None:
         """One datum: a request is answered, a reply goes to whoever waits for it. Raises `ProtocolError`."""
         uid = item.uid if item.uid is not None else self._addresses.get((item.ip, item.port))
+        now = self.clock()
         if is_request(item.payload):
             request = parse_request(item.payload)
-            self._learn(item.ip, item.port, uid, item.link)
+            self._signs.of_life(item.ip, item.port, uid, item.link, now)
             if item.link is not None:
                 self.requests.met(item.link)
             self.answered += 1
             if type(request) is Iam:
                 self._check_iam(request, item)
-            reply = self.responder.answer(request, uid=uid, ip=item.ip, port=item.port, now=self.clock())
+            reply = self.responder.answer(request, uid=uid, ip=item.ip, port=item.port, now=now)
             if isinstance(reply, Deferred):
                 reply = reply.map(partial(self._answered, request, item, uid))
             else:
@@ -245,7 +248,7 @@ class Core:
             self._replies.answer(item, reply)
         else:
             self.requests.received(item)
-            self._learn(item.ip, item.port, uid, item.link)
+            self._signs.of_life(item.ip, item.port, uid, item.link, now)
 
     def _answered(self, request: Request, item: Received, uid: int | None, reply: Reply) -> Reply:
         if self.upkeep is not None and uid is not None:
@@ -255,27 +258,7 @@ class Core:
     def opened(self, link: Link) -> None:
         """Whoever is at its other end has proven its uid."""
         if self.requests.met(link):
-            self._learn(link.ip, link.port, link.uid, link)
-
-    def _learn(self, ip: str, port: int, uid: int | None, link: Link | None) -> None:
-        """Whoever speaks on a link is alive, and is who the link says."""
-        now = self.clock()
-        if uid is None or (link is not None and not link.listens) or (self._liars and self._liars.get(uid, 0.0) > now):
-            return
-        speaker = contact(ip, port, uid)
-        self._silence.heard(speaker)
-        doubtful = self.table.seen(speaker, now, dialled=link is None or link.outbound)
-        if doubtful is not None:
-            self._check(doubtful)
-
-    def _check(self, doubtful: Contact) -> None:
-        """Asks whether it is still there, unless that is being asked already; the table hears the answer like any other."""
-        if doubtful.uid is not None and doubtful.uid not in self._checking:
-            self._checking.add(doubtful.uid)
-            self.requests.ask(doubtful, Iam(self.own), self._checked)
-
-    def _checked(self, checked: Contact, _: Outcome) -> None:
-        self._checking.discard(checked.uid or 0)
+            self._signs.of_life(link.ip, link.port, link.uid, link, self.clock())
 
     def _check_iam(self, request: Iam, item: Received) -> None:
         """A claim is held against the link. Without one it is not believed: we ask whoever really listens there."""
@@ -305,19 +288,15 @@ class Core:
             self.refused(asked, outcome)
 
     def refused(self, asked: Contact, error: P2PError) -> None:
-        """One trouble counts once, however many requests it took; and an address that was only hearsay says nothing of its uid."""
+        """`error` came in the place of an answer, or of a link."""
         uid = asked.uid
         if uid is None or isinstance(error, LocalProtocolError) or (isinstance(error, PeerUnreachable) and error.reason == "closed"):
             return  # nobody's failure, or our own doing
-        known = self.table.get(uid)
-        if (known is None or known.address == asked.address) and self._silence.is_news(uid):
-            self.table.failed(uid, self.clock())
+        self._signs.of_trouble(asked, uid, self.clock())
 
     def penalise(self, liar: Contact) -> None:
-        """A peer sent what is not what it said: its uid leaves the table, and stays out for as long as a contact counts as live."""
-        if liar.uid is not None:
-            self.table.remove(liar.uid)
-            note(self._liars, liar.uid, self.clock() + spec.LIVE_WITHIN)
+        """A peer sent what is not what it said."""
+        self._signs.of_lies(liar, self.clock())
 
     def _note_welcome(self, asked: Contact, welcome: Welcome) -> None:
         self._meetings.welcomed(asked, welcome)

@@ -27,11 +27,11 @@ def test_many_strangers_are_forgotten_again(linkless: bool) -> None:
             peer._settled(each, Welcome("5.6.7.8", 9, each.uid or 0), 0.1)
             peer._settled(each, RequestTimeout("silent"), 5.0)
             peer.penalise(each)
-        for book in (peer._meetings._seen_at, peer._silence._failed_at, peer._liars):
+        for book in (peer._meetings._seen_at, peer._silence._failed_at, peer._signs.liars):
             assert len(book) == MOST_REMEMBERED
         assert len(peer._addresses) == (MOST_REMEMBERED if linkless else 0)
-        assert list(peer._liars) == [each.uid for each in strangers[-MOST_REMEMBERED:]]
-        assert peer._liars[strangers[-1].uid or 0] > now()
+        assert list(peer._signs.liars) == [each.uid for each in strangers[-MOST_REMEMBERED:]]
+        assert peer._signs.liars[strangers[-1].uid or 0] > now()
         assert peer.external_ip == "5.6.7.8"
         assert not len(peer.table)
         await peer.close()

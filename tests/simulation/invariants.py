@@ -136,7 +136,7 @@ class Invariants:
             "dials": len(endpoint._dials) + len(requests._dialling),
             "closed links": sum(link.closed for link in requests._links.values()),
             "replies": len(peer._replies._queues),
-            "checks": len(peer._checking),
+            "checks": len(peer._signs.checking),
             "links too many": len(endpoint._links) - len({link.uid for link in endpoint._links}),
             "links to nobody": sum(link.uid not in self._network.positions for link in endpoint._links),
             "messages": len(endpoint.inbox),
