@@ -71,3 +71,8 @@ def host_of(ip: str) -> str:
     host = ipaddress.ip_address(ip)
     mapped = host.ipv4_mapped if isinstance(host, ipaddress.IPv6Address) else None
     return str(mapped or host)
+
+
+def is_same_host(ip: str, other_ip: str) -> bool:
+    """Whether two addresses are those of one host, however they are spelled."""
+    return ip == other_ip or (scope_of(ip) is not None and scope_of(other_ip) is not None and host_of(ip) == host_of(other_ip))

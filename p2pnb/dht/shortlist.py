@@ -106,7 +106,8 @@ class Shortlist:
         return self._enter(hint, known, source) if self._is_acceptable(hint, source) else None
 
     def _is_acceptable(self, hint: Contact, source: Candidate | None) -> bool:
-        if hint.uid == self.own or hint.address == self._own_address:
+        own = self._own_address
+        if hint.uid == self.own or (own is not None and hint.port == own[1] and address.is_same_host(hint.ip, own[0])):
             return False
         if source is None:
             return True

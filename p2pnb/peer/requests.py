@@ -93,8 +93,8 @@ class Requests:
         self._own = own
         self._words = words
         self._unanswered: dict[Any, list[Asked]] = {}  # at most 16 each, and most of them one
-        self._waiting: dict[Any, deque[Asked]] = {}
-        self._dialling: dict[Any, Contact] = {}
+        self._waiting: dict[int | Contact | None, deque[Asked]] = {}  # for room on the link to a uid, or for the dial of a contact
+        self._dialling: set[Contact] = set()
         self._links: dict[int, Any] = {}
         self._open: dict[Asked, None] = {}
         self._overdue: list[Asked] = []  # whose time is over, and not yet their link's
@@ -151,11 +151,10 @@ class Requests:
 
     def _transmit(self, asked: Asked) -> None:
         contact = asked.contact
-        whom = contact.address if contact.uid is None else contact.uid
         link = self._links.get(contact.uid) if contact.uid is not None else None
         full = link is not None and not link.closed and len(self._unanswered.get(link, ())) >= spec.MAX_UNANSWERED
-        if full or whom in self._dialling:
-            self._waiting.setdefault(whom, deque()).append(asked)
+        if full or (self._dialling and contact in self._dialling):  # the dial of another address of that uid may be in vain
+            self._waiting.setdefault(contact.uid if full else contact, deque()).append(asked)
             return
         try:
             sent = self._send(contact.ip, contact.port, asked.datum, uid=contact.uid)
@@ -163,19 +162,19 @@ class Requests:
             self._loop.call_soon(self._settle, asked, error)
             return
         if isinstance(sent, Sending):
-            self._dialling[whom] = contact
+            self._dialling.add(contact)
             asked.sending = sent
-            sent.then(partial(self._sent, asked, whom))
+            sent.then(partial(self._sent, asked))
         elif inspect.iscoroutine(sent):
-            self._dialling[whom] = contact
-            task = asked.sending = self._loop.create_task(self._finish(asked, whom, sent))
+            self._dialling.add(contact)
+            task = asked.sending = self._loop.create_task(self._finish(asked, sent))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             task.add_done_callback(lambda _: sent.close())  # it never began, if the task was cancelled at once
         else:
             self._enqueue(asked, sent)
 
-    async def _finish(self, asked: Asked, whom: Any, sending: Coroutine[Any, Any, Any]) -> None:
+    async def _finish(self, asked: Asked, sending: Coroutine[Any, Any, Any]) -> None:
         """Waits for a carrier that sends by coroutines."""
         outcome: Any = None
         try:
@@ -185,22 +184,22 @@ class Requests:
             if isinstance(error, asyncio.CancelledError):
                 raise
         finally:
-            self._sent(asked, whom, outcome)
+            self._sent(asked, outcome)
 
-    def _sent(self, asked: Asked, whom: Any, outcome: Any) -> None:
+    def _sent(self, asked: Asked, outcome: Any) -> None:
         """What came of a dial. Writing and noting what was written happen in one step, so the order is the link's."""
         error = outcome if isinstance(outcome, P2PError) else None
         if error is not None:
             self._settle(asked, error)
         elif not isinstance(outcome, asyncio.CancelledError):
             self._enqueue(asked, outcome)
-        self._dialled(whom, error)
+        self._dialled(asked.contact, error)
 
-    def _dialled(self, whom: Any, error: P2PError | None) -> None:
-        """A dial has ended. Who waited for the same address shares its fate; the others go on."""
-        dialled = self._dialling.pop(whom)
-        for other in self._waiting.pop(whom, ()):
-            if error is not None and other.contact.address == dialled.address:
+    def _dialled(self, contact: Contact, error: P2PError | None) -> None:
+        """A dial has ended, and who waited for it shares its fate."""
+        self._dialling.remove(contact)
+        for other in self._waiting.pop(contact, ()):
+            if error is not None:
                 self._settle(other, error)
             elif other in self._open:
                 self._transmit(other)
@@ -264,7 +263,7 @@ class Requests:
             asked = waiting.popleft()
             if asked in self._open:
                 self._transmit(asked)
-                if uid in self._waiting:  # full again, or being dialled: the others keep their places behind it
+                if uid in self._waiting:  # full again: the others keep their places behind it
                     self._waiting[uid].extend(waiting)
                     return
 

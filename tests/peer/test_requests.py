@@ -293,6 +293,27 @@ def test_what_waits_for_a_dial_shares_its_fate() -> None:
     assert all(isinstance(outcome, P2PError) for outcome in failed)
 
 
+def test_a_dial_that_hangs_holds_up_no_other_address_of_its_uid() -> None:
+    """Whoever names a silent address first would else hide that peer for 5 s, and a lookup does not wait so long."""
+
+    async def whole() -> None:
+        loop = asyncio.get_running_loop()
+        outcomes: list[Outcome] = []
+
+        def send(ip: str, port: int, payload: Any, *, uid: int | None = None, link: Any = None) -> Any:
+            return Sending(b"", True, uid) if port == 666 else Wire(11, ip, port)
+
+        requests = Requests(send, loop, loop.time, lambda *_: None, lambda _: None, own=1)
+        requests.ask(contact("127.0.0.1", 666, 11), Peers(1), lambda _, outcome: outcomes.append(outcome))
+        requests.ask(contact("127.0.0.1", 1, 11), Peers(1), lambda _, outcome: outcomes.append(outcome))
+        (wire,) = requests._unanswered
+        requests.received(wire.received((Symbol("peer"),)))
+        assert outcomes == [Nearest(())]
+        requests.close()
+
+    asyncio.run(whole())
+
+
 def test_closing_fails_what_is_open_and_leaves_no_timer() -> None:
     desk = Desk()
     desk.ask(A, Iam(1))
