@@ -223,6 +223,16 @@ class Node:
         """
         return frames.lookups(self._cluster._on_thread(lambda: self._cluster._lookups(self._member)))
 
+    def published(self) -> Frame:
+        """What this node set itself and renews each hour: a row a record, its kind "value", "bag" or "namespace".
+
+        `renewed_s` is how long ago that was, `replicas` how many took it then, `trouble` why none did; missing before the first time. What
+        nobody renews is gone within a day. Empty while the node is down.
+
+        Example: `node.published().query("replicas == 0")`.
+        """
+        return frames.published(self._cluster._on_thread(lambda: self._cluster._published(self._member)))
+
     def table(self, key: bytes | str | None = None) -> Table:
         """The routing table as a live widget: its buckets, how fresh each contact is, and the row into which `key` falls.
 

@@ -12,15 +12,14 @@ from p2pnb.cluster.member import Member
 from p2pnb.cluster.node import Node
 from p2pnb.cluster.results import Nodes
 from p2pnb.cluster.watch import Last
+from p2pnb.dht.store import KINDS, key_of_request
 from p2pnb.peer.report import Report
-from p2pnb.uid import Key, as_key
+from p2pnb.uid import Key, as_key, siphashed
 from p2pnb.views import frames
 from p2pnb.views.frames import Frame
-from p2pnb.wire.messages import BagAdd, NamespaceSet, Set
+from p2pnb.wire.messages import Set
 
 T = TypeVar("T")
-
-_KINDS = {Set: "value", BagAdd: "bag", NamespaceSet: "namespace"}
 
 
 class Tables(Base):
@@ -159,7 +158,7 @@ class Tables(Base):
             record = store.record(key, now)
             ages: dict[str, float] = {}
             for request in () if record is None else record.requests:
-                kind = _KINDS[type(request)]
+                kind = KINDS[type(request)]
                 ages[kind] = min(ages.get(kind, spec.EXPIRY), float(request.age or 0))
             rows += [
                 {"node": member.position, "uid": member.uid.int, "kind": kind, "age_s": age}
@@ -172,6 +171,17 @@ class Tables(Base):
             return []
         began = self._network.log.began
         return [{**looked._asdict(), "time": looked.time - began} for looked in member.peer.lookups]
+
+    def _published(self, member: Member) -> list[dict[str, Any]]:
+        peer = member.peer
+        if peer is None:
+            return []
+        renewals, rows, now = {} if peer.upkeep is None else peer.upkeep.renewals, [], peer.clock()
+        for name, request in peer.published.items():
+            key, last = key_of_request(request) if isinstance(request, Set) else request.key, renewals.get(name)
+            age, replicas, trouble = (None, None, "") if last is None else (now - last.moment, last.replicas, last.trouble)
+            rows.append({"kind": KINDS[type(request)], "key": key, "renewed_s": age, "replicas": replicas, "trouble": trouble})
+        return rows
 
     def _routing_rows(self, member: Member) -> list[dict[str, Any]]:
         """The rows of one node's table; empty while it is down."""
@@ -208,7 +218,7 @@ class Tables(Base):
         stores = [member.living().store for member in self._network.living]
         return {
             "values": len({key for store in stores for key in store.values.keys()}),
-            "bags": len({key for store in stores for key in store.bags.keys()}),
+            "bags": len({siphashed(key) for store in stores for key in store.bags.keys()}),
             "namespaces": len({key for store in stores for key in store.namespaces.keys()}),
             "uptime_s": self._home.loop.time() - self._network.log.began,
         }

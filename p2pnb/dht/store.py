@@ -27,6 +27,7 @@ from p2pnb.wire.messages import Bag, BagAdd, BagPopular, BagRecent, BagSample, N
 
 Put = Set | BagAdd | NamespaceSet
 Get = Ref | BagPopular | BagRecent | BagSample | NamespaceRef
+KINDS: dict[type, str] = {Set: "value", BagAdd: "bag", NamespaceSet: "namespace"}
 
 
 class Record(NamedTuple):

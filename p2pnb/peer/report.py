@@ -44,6 +44,14 @@ class Looked(NamedTuple):
     cause: str
 
 
+class Renewal(NamedTuple):
+    """The last renewal of a record that a peer published: `moment` on its clock, how many replicas took it, and why none did."""
+
+    moment: float
+    replicas: int
+    trouble: str
+
+
 @dataclass(slots=True)
 class Report:
     """What became of one call of a procedure: replicas that took the record, and why something did not work.

@@ -2,9 +2,9 @@
 
 - Buckets in which nothing was looked up for an hour are refreshed by a lookup, one at a time. The far buckets that a quick
   join left empty are filled (`filling`) one by one too, `idle` seconds apart, and only while this peer has nothing else to do.
-- Every hour, at a moment of its own, a peer renews what it published itself, and hands on what it holds for others to
-  the peers that are nearest now, unless somebody handed it the same within the hour: so one of the replicas does the work. It
-  believes that of the very part of a record that came, and never for the third time in a row.
+- Every hour, at a moment of its own, a peer renews what it published itself, and says so if nobody takes it. Then it hands on
+  what it holds for others to the peers that are nearest now, unless somebody handed it the same within the hour: so one of the
+  replicas does the work. It believes that of the very part of a record that came, and never for the third time in a row.
 - A peer that looks up its own uid is joining, perhaps again and with nothing in its store. If it is among the nearest to a
   record held here, it is given it, by the two nearest that should have it by now: not by those that joined within the hour, since
   they may wait for it themselves. (The paper hands over to whoever is new in the table; but a peer that was only met for the
@@ -19,19 +19,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import weakref
 from contextvars import Context
 
 from p2pnb import spec
-from p2pnb.dht.store import Put, key_of_request, older
+from p2pnb.dht.store import KINDS, Put, key_of_request, older
+from p2pnb.disk.rows import Name, Published
 from p2pnb.errors import LocalProtocolError, P2PError
 from p2pnb.net.contract import Received
 from p2pnb.peer.filling import fill
 from p2pnb.peer.records import Records
-from p2pnb.peer.report import Report
-from p2pnb.uid import siphashed
+from p2pnb.peer.report import Renewal, Report
+from p2pnb.uid import short, siphashed
 from p2pnb.wire.contact import Contact, contact
 from p2pnb.wire.messages import BagAdd, NamespaceSet, Peers, Reply, Request, Set, Stored
+
+log = logging.getLogger("p2pnb.peer")
 
 TICK = 60.0  # seconds between looks at what is due
 SOON = 1.0  # a newcomer is given its records after this long, when it has joined
@@ -49,6 +53,7 @@ class Upkeep:
     def __init__(self, peer: Records, idle: float = 5.0) -> None:
         self.idle = idle
         self._peer: Records = weakref.proxy(peer)  # whose it is: a peer that has ended is gone at once, with all it kept
+        self.renewals: dict[Name, Renewal] = {}  # of what this peer published
         self._heard: dict[bytes, dict[bytes, float]] = {}  # what was handed on at each key (`siphashed`), and when
         self._left: dict[bytes, int] = {}  # how many times in a row a key was left to others
         self._welcomed: dict[int, tuple[float, float]] = {}  # when, and for how long not again
@@ -147,8 +152,8 @@ class Upkeep:
     async def republish(self) -> None:
         """Renews what this peer published, then hands on what it holds and nobody else handed on within the hour."""
         peer = self._peer
-        for request in list(peer.lasting.published.values()):
-            await self._write(key_of_request(request), request)
+        for name, request in list(peer.lasting.published.items()):
+            await self._renew(name, request)
         keys = peer.store.keys()
         for count, key in enumerate(keys):
             if count % SCAN == SCAN - 1:
@@ -159,6 +164,16 @@ class Upkeep:
         self._heard = {key: parts for key, parts in self._heard.items() if now - max(parts.values()) < spec.REPUBLISH}
         recent = {uid: (then, pause) for uid, (then, pause) in self._welcomed.items() if now - then < max(2 * pause, spec.REPUBLISH)}
         self._welcomed = recent
+
+    async def _renew(self, name: Name, request: Published) -> None:
+        """Renews what this peer published. That no replica took it is said once, and again if one did meanwhile."""
+        key, before = key_of_request(request), self.renewals.get(name)
+        report = await self._write(key, request)
+        newer = "; or they have a newer version" if report.refused and isinstance(request, NamespaceSet) else ""
+        self.renewals[name] = Renewal(self._peer.clock(), report.stored, report.reason + newer)
+        if not report.stored and (before is None or before.replicas):
+            what = f"{KINDS[type(request)]} {short(key if isinstance(request, Set) else request.key)}"
+            log.warning("%s, which %s published, is not renewed: %s%s", what, short(self._peer.uid), report.reason, newer)
 
     async def _hand_on(self, key: int, now: float) -> None:
         """Gives what is kept at `key` to whoever is nearest now, but for what somebody else handed on within the hour.
@@ -182,8 +197,10 @@ class Upkeep:
 
     async def _write(self, key: int, request: Put) -> Report:
         report = Report("upkeep", "upkeep")
-        with contextlib.suppress(P2PError):
+        try:
             await self._peer.replicate(key, request, report)
+        except P2PError as error:
+            report.reason = str(error)
         return report
 
     async def _welcome(self, newcomer: Contact) -> None:

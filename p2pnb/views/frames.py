@@ -160,6 +160,10 @@ SCHEMAS: dict[str, Schema] = {
         *_counts("hops", "rpcs", "dials", "failed"), Column("duration_ms", NUMBER, "duration", milliseconds),
         Column("found", "boolean", "found"), Column("cause", TEXT, "cause"), Column("target", TEXT, "target", full_hex),
     )),
+    "published": Schema(Column("record", COUNT, ""), (
+        Column("kind", TEXT, "kind"), Column("id", TEXT, "key", abbreviated), Column("renewed_s", NUMBER, "renewed_s"),
+        Column("replicas", MAYBE, "replicas"), Column("trouble", TEXT, "trouble"), Column("key", TEXT, "key", full_hex),
+    )),
     "faults": Schema(Column("event", COUNT, ""), (
         Column("time_s", NUMBER, "time"), Column("fault", TEXT, "fault"), Column("what", TEXT, "what"),
         Column("node", MAYBE, "node", position), _PEER,
@@ -203,6 +207,11 @@ def routing(rows: Iterable[Row]) -> Frame:
     a node of this cluster, else None or -1; `age_s` and `rtt_ms` are None or NaN where not known.
     """
     return _frame("routing", sorted(rows, key=lambda row: (row["node"], row["bucket"], row["cached"])))
+
+
+def published(rows: Iterable[Row]) -> Frame:
+    """One row a record that a node published. Rows: `kind key renewed_s replicas trouble`; what is not known yet is None."""
+    return _frame("published", rows)
 
 
 def values(rows: Iterable[Row]) -> Frame:

@@ -40,6 +40,30 @@ def test_where_says_who_has_a_record_and_who_should() -> None:
     on(test, 24, network="memory", k=4)
 
 
+def test_what_a_node_published_and_whether_it_is_renewed() -> None:
+    async def test(cluster: Cluster) -> None:
+        author, topic = Author.from_seed(bytes(32)), key_of(b"topic")
+        assert cluster[3].published().empty
+        key = await cluster[3].set(b"hello")
+        await cluster[3].bag_publish(topic, key)
+        await cluster[3].namespace(author).set("about", key)
+        frame = cluster[3].published()
+        assert frame["kind"].tolist() == ["value", "bag", "namespace"]
+        assert frame["key"].tolist()[:2] == [str(key), str(topic)]
+        assert frame[["renewed_s", "replicas"]].isna().all().all()
+        await cluster[4].namespace(author).set("about", topic)
+        await cluster.advance(4_000)
+        frame = cluster[3].published()
+        assert frame["renewed_s"].max() < 4_000
+        assert frame["replicas"].tolist() == [5, 5, 0]
+        assert frame["trouble"].tolist()[:2] == ["", ""]
+        assert "or they have a newer version" in frame["trouble"][2]
+        cluster.kill(cluster[3])
+        assert cluster[3].published().empty
+
+    on(test, 12, network="virtual")
+
+
 def test_a_node_remembers_its_lookups() -> None:
     async def test(cluster: Cluster) -> None:
         key = await cluster[3].set(b"hello")

@@ -59,6 +59,10 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"time": 2.0, "target": UIDS[2], "verb": "peers", "hops": 1, "rpcs": 3, "dials": 0, "failed": 0, "duration": 0.1, "found": None,
          "cause": "upkeep"},
     ],
+    "published": [
+        {"kind": "value", "key": UIDS[0], "renewed_s": 5.0, "replicas": 0, "trouble": "no peer could be reached"},
+        {"kind": "bag", "key": UIDS[1], "renewed_s": None, "replicas": None, "trouble": ""},
+    ],
     "faults": [{"time": 1.0, "fault": "Crashes(5)", "what": "crashes", "node": 3, "peer": None}],
     "where": [
         {"node": 0, "uid": UIDS[0], "kind": "value", "age_s": 4.0}, {"node": 0, "uid": UIDS[0], "kind": "bag", "age_s": 2.0},
