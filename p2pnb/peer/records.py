@@ -12,6 +12,7 @@ from typing import Any
 from p2pnb import spec
 from p2pnb.dht.deferred import Deferred
 from p2pnb.dht.lookup import Lookup
+from p2pnb.dht.store import Put
 from p2pnb.errors import PeerUnreachable, StoreFull
 from p2pnb.peer.core import Core
 from p2pnb.peer.replication import Replication
@@ -27,7 +28,7 @@ MORE_TRIES = 2  # of a reading that found nothing, or a writing that reached too
 class Records(Core):
     """Writing to replicas, and reading from several."""
 
-    async def replicate(self, key: int, request: Request, report: Report, found: Search | None = None) -> list[Contact]:
+    async def replicate(self, key: int, request: Put, report: Report, found: Search | None = None) -> list[Contact]:
         """Looks up `key` and writes `request` to the `replication` nearest peers, this one included where it is one of them.
 
         Once one of the nearest has answered, the record travels along with the question to each of those who seem to be the others.
@@ -41,7 +42,7 @@ class Records(Core):
         candidates = search.lookup.answered(spec.ACCEPTORS)
         report.wanted = wanted = self.replication
         if self._is_one_of(self.replication, key, candidates):
-            own = await self._own_answer(writing.request)
+            own = await self._own_answer(writing.aged())
             if isinstance(own, Stored) and own.accepted:
                 report.stored += 1
                 wanted -= 1
@@ -62,7 +63,7 @@ class Records(Core):
         for _ in range(MORE_TRIES):
             found = (await self.search(key, Peers(key), want=spec.ACCEPTORS, again=True)).lookup
             others = [each for each in found.answered(spec.ACCEPTORS) if each not in writing.acknowledged]
-            again = Replication(self, writing.request, report, self.patience.seconds)
+            again = Replication(self, writing.aged(), report, self.patience.seconds)
             await again.write(others, writing.missing)
             writing.acknowledged += again.acknowledged
             if not writing.missing:

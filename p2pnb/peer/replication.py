@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from p2pnb.dht.store import older
+from p2pnb.dht.store import Put, older
 from p2pnb.errors import P2PError
 from p2pnb.peer.report import Report
 from p2pnb.peer.requests import Outcome
 from p2pnb.peer.search import Asker, Driver
 from p2pnb.wire.contact import Contact
-from p2pnb.wire.messages import BagAdd, NamespaceSet, Request, Set, Stored
+from p2pnb.wire.messages import Set, Stored
 
 
 class Replication(Driver):
@@ -30,7 +30,7 @@ class Replication(Driver):
     A hand-over grows older while it waits for the lookup, so that nothing lives longer by being moved.
     """
 
-    def __init__(self, asker: Asker, request: Request, report: Report, patience: float) -> None:
+    def __init__(self, asker: Asker, request: Put, report: Report, patience: float) -> None:
         super().__init__(asker)
         self.acknowledged: list[Contact] = []
         self._began = self._clock()
@@ -48,15 +48,9 @@ class Replication(Driver):
         """How many replicas have not taken it that should have."""
         return max(self._wanted - len(self.acknowledged), 0)
 
-    @property
-    def request(self) -> Request:
-        """The record as it is sent now."""
-        if isinstance(self._request, (Set, BagAdd, NamespaceSet)) and self._request.age is not None:
-            aged = older(self._request, self._clock() - self._began)
-            if aged != self._as_sent:
-                self._as_sent = aged
-                self._datum = self._written(aged)
-        return self._as_sent
+    def aged(self) -> Put:
+        """The record as it is to be sent now: if it is handed over, as old as it is by now."""
+        return self._request if self._request.age is None else older(self._request, self._clock() - self._began)
 
     def ahead(self, whom: Contact) -> None:
         """Sends the record to `whom`, who seems to be one of the nearest, once."""
@@ -72,7 +66,9 @@ class Replication(Driver):
         self._report.spare += sum(not isinstance(outcome, P2PError) and outcome != Stored(False) for outcome in self._ahead.values())
 
     def _send(self, whom: Contact) -> None:
-        request = self.request
+        request = self.aged()
+        if request is not self._as_sent and request != self._as_sent:
+            self._as_sent, self._datum = request, self._written(request)
         self._ask(whom, request, self._answered, self._datum, self._cause)
 
     def _pump(self) -> None:
