@@ -124,7 +124,7 @@ class Recorded:
                     raise brief(ValueError(f"two sessions of node {node} overlap: one ends at {end:g} s, the next starts at {start:g} s"))
 
     def __repr__(self) -> str:
-        return f"Recorded({sum(map(len, self.of.values()))} sessions of {len(self.of)} nodes)"
+        return f"Recorded({sum(map(len, self.of.values()))} sessions of {len(self.of)} node{'s' * (len(self.of) != 1)})"
 
 
 @dataclass(frozen=True, slots=True)

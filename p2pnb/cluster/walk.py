@@ -48,7 +48,7 @@ class Walk:
             own_address=peer.address,
         )
         seeds = len(self._lookup.events)
-        self.steps = [Step(seeds, f"{seeds} contacts of the own table to begin with; the nearest {peer.k} must answer")]
+        self.steps = [Step(seeds, f"{seeds} contact{'s' * (seeds != 1)} of the own table to begin with; the nearest {peer.k} must answer")]
 
     @property
     def finished(self) -> bool:
@@ -115,12 +115,13 @@ class Walk:
     def _note(self, words: str) -> None:
         lookup = self._lookup
         if lookup.finished:
-            words += f". Finished: {len(lookup.nearest)} found in {lookup.hops} hop{'s' * (lookup.hops != 1)} with {lookup.rpcs} requests"
+            hops, requests = f"{lookup.hops} hop{'s' * (lookup.hops != 1)}", f"{lookup.rpcs} request{'s' * (lookup.rpcs != 1)}"
+            words += f". Finished: {len(lookup.nearest)} found in {hops} with {requests}"
         self.steps.append(Step(len(lookup.events), f"{1000 * self._now:.2f} ms: {words}"))
 
     def _name(self, whom: Contact) -> str:
         return name_of(self._position_of(whom.uid), whom.uid)
 
     def _nearest(self, new: list[Contact]) -> str:
-        shared = [common_prefix_length(each.uid, self.target.int) for each in new if each.uid is not None]
-        return f", the nearest with {max(shared)} bits shared" if shared else ""
+        shared = max((common_prefix_length(each.uid, self.target.int) for each in new if each.uid is not None), default=None)
+        return "" if shared is None else f", the nearest with {shared} bit{'s' * (shared != 1)} shared"

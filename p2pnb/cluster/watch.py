@@ -163,7 +163,7 @@ class Watch:
     def __repr__(self) -> str:
         rows = self.rows()
         parts = ", ".join(f"{count} {verb}" for verb, count in _verbs(rows).items())
-        return f"<watch: {len(rows)} requests{': ' + parts if parts else ''}>"
+        return f"<watch: {len(rows)} request{'s' * (len(rows) != 1)}{': ' + parts if parts else ''}>"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         rows = self.rows()
@@ -209,7 +209,7 @@ class Last:
         return frames.events(self._rows)
 
     def __repr__(self) -> str:
-        return f"<last call: {self.report or 'none yet'}; {len(self._rows)} requests>"
+        return f"<last call: {self.report or 'none yet'}; {len(self._rows)} request{'s' * (len(self._rows) != 1)}>"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         report, rows = self.report, self._rows

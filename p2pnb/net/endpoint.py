@@ -95,7 +95,7 @@ class Endpoint:
         self._wall: Callable[[str, int], bool] | None = None
 
     def __repr__(self) -> str:
-        word = "closed" if self.closed else f"{len(self._by_uid)} links"
+        word = "closed" if self.closed else f"{len(self._by_uid)} link{'s' * (len(self._by_uid) != 1)}"
         return f"<Endpoint {short(self.uid)} at {self.ip}:{self.port}, {word}>"
 
     @property

@@ -54,7 +54,9 @@ class Peer(Values, Bags, Namespaces):
 
     def __repr__(self) -> str:
         where = f" at {self.address[0]}:{self.address[1]}" if self.address else ""
-        return f"<Peer {short(self.uid)}{where}: {len(self.table)} contacts, {len(self.store)} records>"
+        contacts, records = len(self.table), len(self.store)
+        has = f"{contacts} contact{'s' * (contacts != 1)}, {records} record{'s' * (records != 1)}"
+        return f"<Peer {short(self.uid)}{where}: {has}>"
 
     # --- the draft's initialization procedures ------------------------------------------------------------------------
 

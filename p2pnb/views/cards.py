@@ -227,7 +227,7 @@ def watch_card(summary: Summary, picture: str = "") -> Card:
     """
     verbs: Mapping[str, int] = summary["verbs"]
     total = sum(verbs.values())
-    badges = [f"{count(total)} requests", *[f"{count(n)} {verb}" for verb, n in verbs.items()]]
+    badges = [f"{count(total)} request{'s' * (total != 1)}", *[f"{count(n)} {verb}" for verb, n in verbs.items()]]
     note = f"The first {summary['listed']} are listed: `watch.events()` has all." if total > summary.get("listed", total) else ""
     return _card("Watch", badges, _facts(summary, (
         ("calls", "calls", count), ("failed", "failed", count), ("sent", "bytes_out", size), ("received", "bytes_in", size),

@@ -129,7 +129,7 @@ def trie(
         svg.legend(shown, drawing.left, 18, width) if rows else svg.text(drawing.left, 18, "no nodes", kind="soft"),
     ]
     dead = sum(not row["alive"] for row in rows)
-    title = f"{len(rows)} nodes by uid" + (f", {dead} of them dead" if dead else "")
+    title = f"{len(rows)} node{'s' * (len(rows) != 1)} by uid" + (f", {dead} of them dead" if dead else "")
     about = "The binary trie of the uids of all nodes: two nodes are as near as their lowest common branch is low."
     return svg.picture(drawing.width, drawing.lowest + 12, title, about, parts)
 

@@ -96,7 +96,7 @@ def test_links_and_endpoints_show_what_they_are(world: Any) -> None:
         a, b = await world.nodes(2)
         link = await a.send(b.ip, b.port, True, uid=b.uid)
         assert repr(link) == f"<Link to {b.ip}:{b.port} open>"
-        assert f"at {a.ip}:{a.port}, 1 links" in repr(a)
+        assert f"at {a.ip}:{a.port}, 1 link" in repr(a)
         link.freeze()
         assert "frozen" in repr(link)
         assert not hasattr(link, "__dict__"), "thousands of them are in memory"

@@ -73,7 +73,7 @@ def an_old_age_is_told_again(patch: Patch) -> None:
     patch.setattr(Store, "record", remembered)
 
 
-@plant("liveness", 5)
+@plant("liveness", 110)
 def what_waits_for_its_turn_grows_no_older(patch: Patch) -> None:
     patch.setattr(upkeep, "older", lambda request, elapsed: request)
 

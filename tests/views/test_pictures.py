@@ -314,3 +314,15 @@ def test_text_from_the_network_stays_text(hostile: str) -> None:
     root = ElementTree.fromstring(picture.encode())
     assert {element.tag for element in root.iter()} == {SVG + tag for tag in ("svg", "title", "desc", "style", "rect", "text", "circle")}
     assert root.findtext(f"{SVG}text") == svg.printable(hostile)
+
+
+def test_one_is_not_many() -> None:
+    """Where a picture counts, in its title and in what is shown when the pointer rests on a mark."""
+    one_bit = [{**steps()[0], "uid": KEY ^ 1 << 254}]
+    drawn = [
+        pictures.trie(nodes(1)), pictures.lookup(one_bit, KEY), pictures.routing_table(contacts()[:1], 3), pictures.sequence(messages(1)),
+        pictures.bag([{**votes(1)[0], "publishers": 1, "listed_by": 1, "of": 1}]), pictures.replicas(nodes(1), KEY, [0]),
+    ]  # fmt: skip
+    assert "· 1 bit ·" in drawn[1] or "· 1 bit · hop" in drawn[1]
+    for each in drawn:
+        assert not re.findall(r"\b1 (?:bit|contact|value|request|node|publisher|replica|holder|record|hop|version)s\b", each)

@@ -32,7 +32,7 @@ def bag(rows: Iterable[Row]) -> str:
     for i, row in enumerate(entries):
         y, squares = top + i * line + line / 2, min(row["publishers"], MOST_SQUARES)
         enough = row["listed_by"] >= min(spec.MERGE_QUORUM, row["of"])
-        tip = f"{short(row['value'])} · {row['publishers']} publishers"
+        tip = f"{short(row['value'])} · {row['publishers']} publisher{'s' * (row['publishers'] != 1)}"
         parts += [
             svg.text(14, y + 4, short(row["value"]), kind="mono"),
             *(svg.mark("square" if enough else "box", left + 5 + 13 * s, y, 5, svg.BLUE, tip) for s in range(squares)),
@@ -43,6 +43,6 @@ def bag(rows: Iterable[Row]) -> str:
         ]
     if not entries:
         parts.append(svg.text(14, top + 18, "no values", kind="soft"))
-    title = f"A bag of {len(entries)} values"
+    title = f"A bag of {len(entries)} value{'s' * (len(entries) != 1)}"
     about = "A bar for each value with a square for every publisher; filled circles are the replicas that list it."
     return svg.picture(column + 240, top + max(1, len(entries)) * line + 12, title, about, parts)

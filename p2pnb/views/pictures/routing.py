@@ -49,10 +49,11 @@ def routing_table(rows: Iterable[Row], k: int = spec.K, *, own: int | None = Non
         parts.append(_prefix(92, y + 4, own, bucket) if own is not None else "")
         parts += _slots([row for row in contacts if row["bucket"] == bucket], left, y, size, k)
     known = sum(not row["cached"] for row in contacts)
+    contacts_known = f"{known} contact{'s' * (known != 1)}"
     height = top + len(buckets) * (size + 4) + 26
-    parts.append(svg.text(14, height - 10, f"{known} contacts; buckets not shown are empty", kind="soft", size=11))
+    parts.append(svg.text(14, height - 10, f"{contacts_known}; buckets not shown are empty", kind="soft", size=11))
     about = "One line for each number of leading bits that the contacts share with the node; k slots a line, then replacements."
-    return svg.picture(max(right + 50, 470), height, f"Routing table: {known} contacts, k = {k}", about, parts)
+    return svg.picture(max(right + 50, 470), height, f"Routing table: {contacts_known}, k = {k}", about, parts)
 
 
 def _prefix(x: float, y: float, own: int, bucket: int) -> str:

@@ -315,10 +315,13 @@ export default live((ui) => {
   function describe(node) {
     const flag = state.flags[node], chosen = state.selected;
     const lines = [`#${node} · ${id(node, 8)}…`, `${ground.ip}:${ground.ports[node]} · ${flag & 1 ? "alive" : "dead"}${flag & 2 ? ", cut off" : ""}`];
-    if (flag & 1) lines.push(`${state.contacts[node]} contacts · ${state.records[node]} record${state.records[node] === 1 ? "" : "s"}${flag & 4 ? " · holds the key" : ""}`);
+    const contacts = state.contacts[node], records = state.records[node];
+    const has = `${contacts} contact${contacts === 1 ? "" : "s"} · ${records} record${records === 1 ? "" : "s"}`;
+    if (flag & 1) lines.push(has + (flag & 4 ? " · holds the key" : ""));
     if (chosen !== null && chosen !== node) {
       const mine = parseInt(id(chosen, 8), 16), its = parseInt(id(node, 8), 16);
-      lines.push(`${Math.clz32(mine ^ its)} bits shared with #${chosen}${state.table.includes(node) ? ", in its table" : ""}`);
+      const bits = Math.clz32(mine ^ its);
+      lines.push(`${bits} bit${bits === 1 ? "" : "s"} shared with #${chosen}${state.table.includes(node) ? ", in its table" : ""}`);
     }
     return lines.join("\n");
   }

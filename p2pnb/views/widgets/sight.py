@@ -94,7 +94,7 @@ def bag_state(answers: Answers, tab: str, draw: int = 0) -> dict[str, Any]:
         for each in merged
     ]
     agreed = sum(row["listed_by"] == row["of"] for row in rows)
-    status = f"{len(rows)} value{'s' * (len(rows) != 1)} at {len(answers['popular'])} replicas"
+    status = f"{len(rows)} value{'s' * (len(rows) != 1)} at {len(answers['popular'])} replica{'s' * (len(answers['popular']) != 1)}"
     more = f", the first {MOST_VALUES} are drawn" if len(rows) > MOST_VALUES else ""
     words = f"All replicas agree on {agreed} of {len(rows)}{more}. A hollow bar is listed by too few to be believed." if rows else ""
     return {"svg": pictures.bag(rows[:MOST_VALUES]), "status": status, "tabs": TABS, "tab": tab, "words": words}

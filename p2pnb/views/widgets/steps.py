@@ -27,7 +27,8 @@ SAID = {"asked": "is asked", "replied": "replied", "slow": "is slow: its slot go
 def words_of(row: Row, target: int) -> str:
     """One event of a lookup in words."""
     who = svg.name_of(row["peer"], row["uid"])
-    shared = "" if row["uid"] is None else f" ({common_prefix_length(row['uid'], target)} bits shared)"
+    bits = None if row["uid"] is None else common_prefix_length(row["uid"], target)
+    shared = "" if bits is None else f" ({bits} bit{'s' * (bits != 1)} shared)"
     return f"{who}{shared} {SAID.get(row['event'], row['event'])}"
 
 

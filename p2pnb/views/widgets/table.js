@@ -16,15 +16,16 @@ export default live((ui) => {
   ui.onState((now) => {
     state = now;
     ui.status.textContent = state.alive
-      ? `${state.id} · ${state.known} contacts, ${state.waiting} waiting · k = ${state.k}`
+      ? `${state.id} · ${state.known} contact${state.known === 1 ? "" : "s"}, ${state.waiting} waiting · k = ${state.k}`
       : `${state.id} · killed: it has no table`;
     view.resize(top() + Math.max(1, state.rows.length) * (size() + 5 * ui.scale) + 4);
   });
 
   function describe({ row, contact, kind }) {
-    if (!contact) return `an empty place, ${row.bucket} bits shared`;
+    const shared = `${row.bucket} bit${row.bucket === 1 ? "" : "s"} shared`;
+    if (!contact) return `an empty place, ${shared}`;
     const [peer, id, age, failures, rtt, address] = contact;
-    const lines = [`${peer === null ? "" : `#${peer} · `}${id}`, address, `${row.bucket} bits shared · ${kind}`];
+    const lines = [`${peer === null ? "" : `#${peer} · `}${id}`, address, `${shared} · ${kind}`];
     if (age !== null) lines.push(`heard from ${age < 1 ? "just now" : `${age} s ago`}${rtt === null ? "" : ` · ${rtt} ms`}`);
     if (failures) lines.push(`${failures} failure${failures > 1 ? "s" : ""} in a row`);
     return lines.join("\n");
