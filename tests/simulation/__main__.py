@@ -9,6 +9,7 @@ each the command that replays it, and ends with status 1 if there was any.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import time
 import traceback
@@ -66,6 +67,7 @@ def main() -> int:
     parser.add_argument("--mode", choices=(*MODES, "both"), default="both")
     parser.add_argument("--seeds", metavar="FIRST:END", help="run all of these instead")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
+    logging.getLogger("p2pnb").setLevel(logging.ERROR)  # faults are made on purpose here: what peers warn of is no news
     asked = parser.parse_args()
     modes = MODES if asked.mode == "both" else (asked.mode,)
     if asked.seeds is not None:
