@@ -38,6 +38,9 @@ ROWS: dict[str, tuple[str, ...]] = {
     "parser": ("fuzz/test_fuzz.py::test_random_and_mutated_texts_raise_only_the_parse_error", "fuzz/test_worst.py::test_a_megabyte_never_takes_twenty", "benchmarks/bench_attacks.py::test_any_megabyte_is_read_within_100_ms"),
     "secrets": ("test_secrets_scan.py::test_nothing_committed_holds_a_secret_or_names_a_machine", "test_secrets_scan.py::test_the_history_holds_no_key_block_or_token", "attacks/test_exposure.py::test_logs_show_no_secret"),
     "exposure": ("attacks/test_exposure.py::test_no_public_listening_socket",),
+    "odd contacts": ("attacks/test_contacts.py::test_odd_contacts",),
+    "the ends of ages and sequence numbers": ("attacks/test_extremes.py::test_ages_that_are_asked_for", "attacks/test_extremes.py::test_the_last_sequence_number"),
+    "clocks that are set": ("attacks/test_clocks.py::test_reading_and_writing_go_on", "attacks/test_clocks.py::test_nothing_at_it_lives_longer_than_24_hours_or_much_shorter"),
     "numbers with one hash": ("attacks/test_collisions.py::test_the_keys_of_bags", "attacks/test_collisions.py::test_the_uids_in_contacts"),
     "memory over all links": ("net/test_held.py::test_many_who_stop_reading_are_bounded_together", "net/test_held.py::test_many_messages_that_are_never_whole_are_bounded_together"),
 }  # fmt: skip
