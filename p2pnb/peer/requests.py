@@ -274,7 +274,7 @@ class Requests:
             return
         del self._open[asked]
         now = self.clock()
-        rtt = now - asked.since
+        rtt = min(now - asked.since, spec.REQUEST_TIMEOUT)  # more only if the clock was set
         answered = not isinstance(outcome, P2PError)
         self._log(
             Event(

@@ -156,3 +156,21 @@ def test_a_day_forward_and_back_again() -> None:
             assert len(peers[0].store) > kept
 
     simulate(test)
+
+
+@pytest.mark.parametrize("jump", [*JUMPS, spec.EXPIRY])
+def test_what_it_learnt_of_round_trips_is_soon_right_again(jump: float) -> None:
+    """A reply that seems to have taken a day must not have it wait for the silent for days."""
+
+    async def test() -> None:
+        async with flock() as (_, peers, clock):
+            reading = asyncio.ensure_future(peers[0].lookup(key_of(b"topic")))
+            await asyncio.sleep(0)
+            clock.ahead = jump
+            await reading
+            for i in range(5):
+                await peers[0].lookup(key_of(b"topic %d" % i))
+            assert peers[0].patience.seconds == peers[0].patience.LEAST
+            assert all(not row["rtt_ms"] > 5_000 for row in peers[0].table.rows(peers[0].clock()))
+
+    simulate(test)
