@@ -81,8 +81,8 @@ class Link(Accounts):
 
     @property
     def _account(self) -> Hashable:
-        """In whose name it takes turns: its network group's or address's, or (loopback) its own."""
-        return account_of(self.ip) or self
+        """In whose name it takes turns: its network group's or address's, or (loopback) its own. (A number: turns outlive links.)"""
+        return account_of(self.ip) or id(self)
 
     @property
     def usable(self) -> bool:

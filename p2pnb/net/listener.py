@@ -47,7 +47,7 @@ class TcpListener:
                 stream.readable()  # whoever is near has said something by now
         elif self._accepting == AT_ONCE:
             self._accepting = IN_TURN
-            self._carrier.turns.add(self._accept_in_turn, self)
+            self._carrier.turns.add(self._accept_in_turn, id(self))
         elif self._accepting == IN_TURN:
             self._accepting = UNWATCHED
             self._carrier.readiness.forget(self._socket.fileno())

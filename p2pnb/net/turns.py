@@ -9,8 +9,9 @@ and what is asked beyond a link's share. Three rules:
   that few do. When nobody else has anything to do, it gets all the time: an idle node takes handshakes as fast as it can.
 - *By time, not by count.* Whoever used least of the time is next (start-time fair queueing: Goyal, Vin and Cheng 1996). So one
   that floods waits behind itself; who comes now and then is at most `LEAD` in front, whatever it saved up before.
-- *By account.* Whose work it is, the caller says: a network group, an address, a link. A piece of one account never overtakes an
-  earlier one of the same account.
+- *By account.* Whose work it is, the caller says: a network group, an address, the number of a link. A piece of one account never
+  overtakes an earlier one of the same account. What it used is remembered when it has no work, so its name is text or a number: a
+  link by itself would be kept, and with it the node whose it was.
 
 Where time stands still during work, as it does in a simulation, this is one piece of each account in turn.
 """
@@ -36,7 +37,7 @@ Work = Callable[[], None]
 class Turns:
     """The work of one event loop that takes turns. `busy` is set by whoever does work that takes none."""
 
-    __slots__ = ("_claimed", "_due", "_latest", "_let_by", "_loop", "_next", "_order", "_pending", "_queues", "_used", "busy")
+    __slots__ = ("_claimed", "_due", "_latest", "_let_by", "_loop", "_next", "_order", "_pending", "_queues", "_running", "_used", "busy")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.busy = False
@@ -47,6 +48,7 @@ class Turns:
         self._due = 0.0  # until when it has had its share
         self._latest = 0.0  # what the account that was served last had used until then
         self._next = 0
+        self._running = False  # a pass goes on, or will: whoever comes needs none of his own
         self._queues: dict[Hashable, deque[Work]] = {}  # the accounts that have work
         self._order: list[tuple[float, int, Hashable]] = []  # the same, by what they used: a heap
         self._used: dict[Hashable, float] = {}  # of accounts that have none
@@ -61,7 +63,8 @@ class Turns:
         if queue is not None:
             queue.append(work)
             return
-        if not self._order:
+        if not self._running:
+            self._running = True
             self._loop.call_soon(self._run)
         self._queues[who] = deque((work,))
         self._enter(who, max(self._used.pop(who, 0.0), self._latest - LEAD))
@@ -100,7 +103,8 @@ class Turns:
             took = now - began
             self._due = now + took * (1 / SHARE - 1) * max(1.0, took / LONG)
             self.busy = self._let_by = False  # what was written now is nobody else's
-            if self._order:
+            self._running = bool(self._order)
+            if self._running:
                 self._loop.call_soon(self._run)
 
     def _serve(self, began: float) -> float:

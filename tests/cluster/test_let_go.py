@@ -38,3 +38,24 @@ def test_a_killed_node_leaves_nothing_behind(network: str, store: bool, silent: 
             assert not cluster.errors
 
     asyncio.run(test())
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_nor_do_its_links_when_those_that_wait_for_them_have_gone(silent: bool) -> None:
+    """What is remembered of who took turns is no link. (A node's first life is out of the collector's sight: this is its second.)"""
+
+    async def test() -> None:
+        async with Cluster.launch(8, network="virtual", seed=3) as cluster:
+            cluster.kill(cluster[3])
+            await cluster.restart(cluster[3])
+            for i in range(8):
+                await cluster[i].set(bytes([i]) * 200_000)  # so large that it is read and written in turns
+            endpoint = weakref.ref(cluster._network.members[3].endpoint)
+            cluster.kill(cluster[3], silent=silent)
+            await cluster.restart(cluster[3])
+            await cluster.advance(60)
+            gc.collect()
+            assert endpoint() is None
+            assert not cluster.errors
+
+    asyncio.run(test())

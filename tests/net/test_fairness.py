@@ -183,6 +183,16 @@ def test_pieces_of_one_account_keep_their_order_and_one_that_fails_stops_nobody(
     assert not town.turns
 
 
+def test_work_that_brings_work_of_another_makes_no_second_pass() -> None:
+    """The last piece empties the list and adds to it: there is one who serves it, and he finds something whenever he comes."""
+    town = Town()
+    town.turns.add(lambda: town.work("second", US), "first")
+    for _ in range(5):
+        town.loop.turn()
+    assert town.done == ["second"]
+    assert not town.turns
+
+
 def test_a_million_accounts_are_not_all_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "MOST_REMEMBERED", 64)
     town = Town()
