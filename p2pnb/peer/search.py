@@ -36,6 +36,7 @@ LATE = 0.005  # seconds
 class Asker(Protocol):
     """Whoever sends the requests: a peer."""
 
+    closed: bool
     loop: asyncio.AbstractEventLoop
     clock: Callable[[], float]
     written: Callable[[Request], Any]  # a request as it is sent to several
@@ -55,6 +56,7 @@ class Driver(ABC):
     """A future, a timer and a guard against being pumped while pumping."""
 
     def __init__(self, asker: Asker) -> None:
+        self._asker = asker
         self._ask = asker.ask
         self._written = asker.written
         self._cause = CAUSE.get()  # callbacks run in whatever context a reply arrives in
@@ -67,6 +69,7 @@ class Driver(ABC):
         self._over = False
 
     async def run(self) -> None:
+        """Returns when it has ended. Raises `PeerUnreachable` where its peer was closed meanwhile: then it knows nothing of others."""
         self._pump()
         try:
             if not self._over:
@@ -76,6 +79,8 @@ class Driver(ABC):
             self._over = True
             if self._timer is not None:
                 self._timer.cancel()
+        if self._asker.closed:
+            raise PeerUnreachable("this peer was closed", "closed")
 
     @abstractmethod
     def _pump(self) -> None:

@@ -155,6 +155,29 @@ def test_kill_and_restart(options: dict[str, Any]) -> None:
     on(test, **options)
 
 
+@pytest.mark.parametrize("options", NETWORKS[:3], ids=["tcp", "memory", "plain"])
+def test_a_node_that_is_killed_in_the_middle_of_a_call_says_so(options: dict[str, Any]) -> None:
+    """It has lost those whom it asked, which says nothing of records and peers: no `NotFound`, and no key of what nobody keeps."""
+
+    async def test(cluster: Cluster) -> None:
+        for begin in (
+            lambda node: node.set(b"value"),
+            lambda node: node.ref(key_of(b"nothing")),
+            lambda node: node.bag_popular(key_of(b"nothing")),
+            lambda node: node.lookup(key_of(b"nothing")),
+        ):
+            silent = cluster.kill(*cluster[1:8], silent=True)
+            call = begin(cluster[0])
+            await asyncio.sleep(0.05)
+            cluster.kill(cluster[0])
+            with pytest.raises(NodeDown, match="node 0 was killed while it did this"):
+                await call
+            for node in (cluster[0], *silent):
+                await cluster.restart(node)
+
+    on(test, n=10, **options)
+
+
 @pytest.mark.parametrize(
     "options", [pytest.param(NETWORKS[0], marks=pytest.mark.slow), NETWORKS[3]], ids=["tcp", "virtual"]
 )  # what is behind the wall is waited for 5 s

@@ -20,6 +20,8 @@ EIGHT = [contact("127.0.0.1", 4_000 + i, i) for i in range(1, 9)]
 class Oracle:
     """Whoever sends the requests: it notes them, and answers as `answer` says."""
 
+    closed = False
+
     def __init__(self, answer: Answer) -> None:
         self.loop = asyncio.get_running_loop()
         self.began = self.loop.time()
