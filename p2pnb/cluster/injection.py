@@ -242,12 +242,14 @@ class Injection:
         while True:
             try:
                 await joining
-                return
+                break
             except P2PError:  # whom it asked is gone, or it has crashed again itself
                 await asyncio.sleep(AGAIN)
             if member not in self._network.living:
-                return
+                break
             joining = self._network.rejoin(member)
+        if member not in self._network.members:  # given up while it came back
+            await member.close()
 
     async def _come_and_go(self, active: Active, fault: Churn, member: Member, rng: random.Random) -> None:
         sessions: Any = fault.sessions

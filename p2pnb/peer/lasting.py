@@ -8,6 +8,7 @@ once a minute at most and at an orderly end.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -40,6 +41,8 @@ from p2pnb.wire.sexp import dumps, loads
 
 if TYPE_CHECKING:
     from p2pnb.disk.disk import Disk
+
+log = logging.getLogger("p2pnb.peer")
 
 MOST_PINS = 1_024
 Store = Part | str | os.PathLike[str]
@@ -110,7 +113,8 @@ class Lasting:
         self.published[name] = request
         if self.part is not None:
             self._write(name, partial(published_body, request))
-            await self.part.flushed()
+            if not await self.part.flushed():
+                log.warning("the disk failed: what was published now is renewed, but a restart would forget it until the disk works again")
 
     def pin(self, pin: Pin) -> None:
         """This reader asked for that version by its signature: it is kept, whatever becomes of its replicas."""

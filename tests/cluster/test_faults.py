@@ -174,6 +174,28 @@ def test_who_crashes_while_joining_is_given_up_and_does_not_come_back() -> None:
     simulate(test)
 
 
+def test_who_is_given_up_while_it_comes_back_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its joining, which the crash interrupted, fails only then."""
+
+    async def test() -> None:
+        async with town(6, 15) as network:
+            member, restart = network.members[5], network.restart
+            active = begin(network, Crash([5]))
+
+            async def meanwhile(which: Any, kept: Any = None) -> None:
+                await restart(which, kept)
+                network.members.remove(which)
+
+            monkeypatch.setattr(network, "restart", meanwhile)
+            network.injection.end(active)
+            await asyncio.sleep(30)
+            assert not member.alive
+        carrier: Any = network.carrier
+        assert not carrier.listeners
+
+    simulate(test)
+
+
 def test_ending_a_crash_brings_back_who_is_down_and_they_join() -> None:
     async def test() -> None:
         async with town(10, 8) as network:

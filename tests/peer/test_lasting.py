@@ -138,3 +138,24 @@ def test_two_peers_on_one_store(tmp_path: Path) -> None:
         await end([keeper])
 
     live(test)
+
+
+def test_a_disk_that_fails_while_something_is_published(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is stored, and its publisher warned; the disk is tried again."""
+
+    async def test() -> None:
+        keeper, other = await pair(Loft(), tmp_path)
+        part = keeper.lasting.part
+        assert part is not None
+        part.fault = lambda: OSError("no space left")
+        key = await keeper.set(b"mine")
+        assert "a restart would forget it until the disk works again" in caplog.text
+        assert await other.ref(key) == b"mine"
+        part.fault = None
+        assert await part.flushed()
+        await end([keeper, other])
+        again = Loft().peer(1, rng(), store=tmp_path)
+        assert len(again.published) == 1
+        await end([again])
+
+    live(test)

@@ -243,8 +243,9 @@ class Run:
         return f"{key!r} at {peer.last.stored}"
 
     def _promised(self, member: Member, peer: Peer, item: Item) -> None:
-        """A node has published something, which it renews for as long as it lives, or its disk."""
-        if member.peer is peer:
+        """A node has published something, which it renews for as long as it lives, or its disk: if that could be written to."""
+        part = peer.lasting.part
+        if member.peer is peer and not (part is not None and part.refuses):
             self.invariants.watch.promised.setdefault(member.position, set()).add(item)
 
     async def _ref(self, _: Member, peer: Peer) -> str:
