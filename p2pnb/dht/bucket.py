@@ -59,10 +59,9 @@ class Buckets:
         ends = self.ends
         if bucket >= len(ends):
             return None
-        try:
-            return self.uids.index(uid, ends[bucket - 1] if bucket else 0, ends[bucket])
-        except ValueError:
-            return None
+        start = ends[bucket - 1] if bucket else 0
+        uids = self.uids[start : ends[bucket]]
+        return start + uids.index(uid) if uid in uids else None  # a miss that raises would write all the digits of `uid`
 
     def append(self, bucket: int, row: Row) -> None:
         """Puts `row` behind the others of `bucket`."""

@@ -86,7 +86,8 @@ class Lookup(Shortlist):
         self.failures = 0
         self._is_linked = is_linked
         self._is_doubted = is_doubted
-        self._referrers: list[Referrer] = []  # who has answered
+        self._referrers: list[Referrer] = []  # who has answered and named others, and whoever answered first
+        self._calm = True  # as long as none of them was in doubt from the beginning
         self._prefer_linked = prefer_linked
         self._flying: list[Candidate] = []  # in flight, the one asked first in front
         self._slow = 0
@@ -109,7 +110,8 @@ class Lookup(Shortlist):
 
         Call it until it gives None, after every event and at `wake`; then look at `finished`.
         """
-        self._lose_patience(now)
+        if self._flying and now >= self._flying[0].asked_at + self.patience:
+            self._lose_patience(now)
         if self.finished or len(self._flying) >= self.alpha:
             return None
         while (candidate := self._choose()) is not None:
@@ -142,9 +144,11 @@ class Lookup(Shortlist):
         if self._answer(candidate, "replied", now):
             named = list(islice(hints, spec.MAX_CONTACTS))
             self.surveyed = self.surveyed or self._is_near(candidate, named)
-            uid = candidate.contact.uid
-            self._referrers.append(referrer := Referrer(uid, doubted=uid is not None and self._is_doubted(uid)))
-            if named:
+            if named or not self._referrers:
+                uid = candidate.contact.uid
+                doubted = uid is not None and self._is_doubted(uid)
+                self._calm = self._calm and not doubted
+                self._referrers.append(referrer := Referrer(uid, doubted))
                 self._name_nearest(named, referrer, candidate, now)
             self._settle(now)
 
@@ -272,16 +276,18 @@ class Lookup(Shortlist):
         order = iter(self._order)
         places, answered = self.want, 0
         for candidate in order:
-            if candidate.state == SLOW or (candidate.state == UNTRIED and (candidate.waits or self._is_passed_over(candidate))):
+            state = candidate.state
+            if state == SLOW or (state == UNTRIED and (candidate.waits or self._is_passed_over(candidate))):
                 continue
-            if candidate.state == UNTRIED:
+            if state == UNTRIED:
                 uid = candidate.contact.uid
                 key = (uid is None, candidate.load, self._prefer_linked and uid is not None and not self._is_linked(uid))
                 if best is None or key < best_key:
                     best, best_key = candidate, key
                     if key == (False, 0, False):
                         return best
-            answered += candidate.state == ANSWERED
+            elif state == ANSWERED:
+                answered += 1
             places -= 1
             if not places:
                 break
@@ -306,10 +312,14 @@ class Lookup(Shortlist):
 
     def _holds_up(self, candidate: Candidate) -> bool:
         """Whether only such referrers named it whose hints hold this lookup up. If those come to speak after all, it is not so any more."""
+        if self._smooth and self._calm:
+            return False
         return candidate.doubtful and all(each.holds_up(self._table) for each in candidate.referrers)
 
     def _is_passed_over(self, candidate: Candidate) -> bool:
         """Whether others go before it: it is one of those, or it was silent lately, and somebody else is not."""
+        if self._smooth and self._calm and not candidate.was_silent:
+            return False
         return (candidate.was_silent and bool(self._referrers)) or self._holds_up(candidate)
 
     def _may_ask(self, contact: Contact) -> bool:
@@ -331,9 +341,10 @@ class Lookup(Shortlist):
         places = self.want
         passed_over = self._holds_up if self._prefer_linked else self._is_passed_over
         for candidate in self._order:
-            if candidate.state == SLOW or (candidate.state == UNTRIED and passed_over(candidate)):
-                continue
-            if candidate.state != ANSWERED:
+            state = candidate.state
+            if state != ANSWERED:
+                if state == SLOW or (state == UNTRIED and passed_over(candidate)):
+                    continue
                 return
             places -= 1
             if not places:

@@ -132,6 +132,8 @@ class Shortlist:
         known = self._by_uid.get(contact.uid) if contact.uid is not None else None
         if known is None:
             known = self._by_address.get(contact.address)
+        if known is not None and known.contact is contact:
+            return known
         candidate = None if known is None else at_address(known.all_of_its_uid, contact)
         if candidate is None:
             raise LocalProtocolError(f"{contact} was never named: it cannot have been asked")

@@ -59,16 +59,18 @@ class RoutingTable:
         uid = contact.uid
         if uid is None:
             raise ValueError(f"{contact} has no uid; only a proven one can enter a routing table")
-        if uid == self.own:
-            return None
         bucket = common_prefix_length(self.own, uid)
+        if bucket == BITS:
+            return None
         live = self._live
         position = live.find(bucket, uid)
         if position is None:
-            if self._waits_on(bucket, contact, now, dialled):
-                return None
-            waited = self._uncache(bucket, uid, contact)
-            return self._admit(bucket, Row(contact, now, 0, dialled or waited))
+            if self._cache.uids and (waited := self._cache.find(bucket, uid)) is not None:
+                if self._waits_on(bucket, waited, contact, now):
+                    self._cache.refresh(waited, now, dialled)
+                    return None
+                dialled |= self._uncache(bucket, uid, contact)
+            return self._admit(bucket, Row(contact, now, 0, dialled))
         known = live.contacts[position]
         if known is contact or known.address == contact.address:
             live.refresh(position, now, dialled)
@@ -124,9 +126,8 @@ class RoutingTable:
     def _admit(self, bucket: int, row: Row) -> Contact | None:
         """Gives the newcomer `row` a place, or else one in the cache; then returns the contact to check, if any."""
         live = self._live
-        start, end = live.span(bucket)
         kin = self._kin(live, bucket, row.contact)
-        if kin is None and end - start < self.k:
+        if kin is None and self.room(bucket):
             live.append(bucket, row)
             return None
         doubtful: list[int] = []
@@ -150,14 +151,9 @@ class RoutingTable:
         start, end = live.span(bucket)
         return live.failures.count(0, start, end) == end - start and now - min(live.seen[start:end]) <= spec.LIVE_WITHIN
 
-    def _waits_on(self, bucket: int, contact: Contact, now: float, dialled: bool) -> bool:
-        """Whether `contact` waits in the cache for a bucket that is full and sound: all that is to be done is to note that it was heard."""
-        cache = self._cache
-        position = cache.find(bucket, contact.uid or 0)
-        if position is None or cache.contacts[position] is not contact or self.room(bucket) or not self._is_sound(bucket, now):
-            return False
-        cache.refresh(position, now, dialled)
-        return True
+    def _waits_on(self, bucket: int, position: int, contact: Contact, now: float) -> bool:
+        """Whether all is as it was: `contact` waits at `position` of the cache, for a bucket that is full and sound."""
+        return self._cache.contacts[position] is contact and not self.room(bucket) and self._is_sound(bucket, now)
 
     def _kin(self, buckets: Buckets, bucket: int, contact: Contact) -> int | None:
         """The position of the contact in `bucket` that shares its network group with `contact`."""
@@ -329,6 +325,15 @@ class RoutingTable:
             return []
         bucket = bisect_right(self._live.ends, others)
         return list(range(bucket + (self._live.span(bucket)[0] < others)))
+
+    def uids(self, bucket: int) -> list[int]:
+        """Whom `bucket` holds, at most k."""
+        start, end = self._live.span(bucket)
+        return self._live.uids[start:end]
+
+    def beyond(self, bucket: int) -> int:
+        """How many contacts are nearer than those in `bucket`."""
+        return len(self._live.contacts) - self._live.span(bucket)[1]
 
     def room(self, bucket: int) -> int:
         """How many more contacts `bucket` would take at once."""

@@ -91,8 +91,11 @@ class Sweep:
 
     def at(self, when: float, what: Swept) -> None:
         """Has `what.check(now)` called in the TICK seconds before `when` (or a TICK from now, if that is later)."""
-        tick = max(int(when / TICK), int(self._loop.time() / TICK) + 1)
+        tick = int(when / TICK)
         row = self._ticks.get(tick)
+        if row is None or tick <= self._next:  # a later row lies in the future
+            tick = max(tick, int(self._loop.time() / TICK) + 1)
+            row = self._ticks.get(tick)
         if row is not None:
             row.append(what)
             return

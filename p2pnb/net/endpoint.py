@@ -250,10 +250,9 @@ class Endpoint:
                     sending.fail(self._unreachable("wrong-uid", link.ip, link.port))
                 else:
                     sending.serve(kept)
-        for dial in list(self._dials.values()) if self._dials else ():
-            for sending in dial.waiting:
-                if sending.uid == uid:
-                    sending.serve(kept)
+        if self._dials:
+            for sending in [each for dial in self._dials.values() for each in dial.waiting if each.uid == uid]:
+                sending.serve(kept)
 
     def _better(self, old: Link, new: Link) -> Link:
         """Which of two links to one uid is kept."""

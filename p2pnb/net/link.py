@@ -256,7 +256,7 @@ class Link(Accounts):
             self.look_at(self._mark_at + self._endpoint.stall_timeout)
         self._last_words = answer  # of the handshake: they leave with the first message, if there is one now
         self._endpoint.opened(self)
-        if not self._endpoint.carrier.flights.boarded(self):
+        if self._last_words and not self._endpoint.carrier.flights.boarded(self):
             self._write(b"")
 
     def _take(self, text: bytes) -> None:

@@ -27,7 +27,6 @@ from p2pnb.net.carrier import Address, Carrier, Listener
 from p2pnb.net.moments import Moments
 from p2pnb.wire.parcel import Parcel
 
-DATA = (bytes, Parcel)  # what a pipe carries
 WINDOW = 262_144  # bytes that a pipe holds before its writer has to keep them
 REPEAT = 0.2  # seconds until a lost chunk is sent again, then doubling
 REPEAT_DIAL = 1.0
@@ -46,13 +45,14 @@ OPEN, FINISHING, GONE = range(3)
 class Condition:
     """How a wire is, in one direction. `rate`: how many bytes a second its reader takes; infinite where it takes all."""
 
-    __slots__ = ("blocked", "latency", "loss", "rate")
+    __slots__ = ("blocked", "latency", "loss", "rate", "steady")
 
     def __init__(self, latency: Latency, loss: float, blocked: bool = False, rate: float = NEVER) -> None:
         self.latency = latency
         self.loss = loss
         self.blocked = blocked
         self.rate = rate
+        self.steady = None if callable(latency) or loss or blocked or rate != NEVER else latency  # what everything takes; None: it depends
 
 
 class Pipe:
@@ -78,29 +78,27 @@ class Pipe:
         return max(self._on_wire - WINDOW, 0)
 
     def put(self, what: bytes | Parcel | Exception | None) -> None:
-        size = len(what) if isinstance(what, DATA) else 0
-        self._queue.append((self._arrival(size), what, size))
+        size = 0 if what is None or isinstance(what, Exception) else len(what)
+        self._queue.append((self._arrival(size) if self.connected else NEVER, what, size))
         self._on_wire += size
         if self._on_wire > WINDOW and not self._paused and self.writer is not None:
             self._paused = True
             self.writer.protocol.pause_writing()
-        if not self._busy:
+        if not self._busy and self.connected:
             self.run()
 
     def _arrival(self, size: int) -> float:
         """When something of `size` bytes that is written now arrives: never before what was written earlier."""
-        if not self.connected:
-            return NEVER
         network = self._network
         wire = network.everywhere if network.even else network.wire(self._pair)
-        arrives = network.now() + network.delay(wire, REPEAT)
+        arrives = network.now() + (network.delay(wire, REPEAT) if wire.steady is None else wire.steady)
         if self._queue and self._queue[-1][0] > arrives:
             arrives = self._queue[-1][0]
         return arrives + size / wire.rate
 
     def run(self) -> None:
         """Schedules the next delivery, unless one is, or nothing can move."""
-        if self._busy or self.held or not self._queue:
+        if self._busy or self.held or not self._queue or not self.connected:
             return
         arrives, network = self._queue[0][0], self._network
         if arrives == NEVER or (not network.even and network.wire(self._pair).blocked):
@@ -133,8 +131,8 @@ class Pipe:
             self._paused = False
             if not self.writer.is_closing():
                 self.writer.protocol.resume_writing()
-        if self.reader is not None:
-            self.reader.hear(what)
+        if (reader := self.reader) is not None:
+            reader.hear(what)
 
 
 class MemoryTransport:
@@ -175,7 +173,6 @@ class MemoryTransport:
     def connected(self) -> None:
         """The other end took the connection: what was written meanwhile leaves."""
         self.outward.connected = True
-        self._network.stuck.pop(self.outward, None)
         self.outward.retry()
 
     def refuse(self, error: OSError) -> None:
@@ -191,14 +188,14 @@ class MemoryTransport:
 
     def hear(self, what: bytes | Parcel | Exception | None) -> None:
         """Something arrived."""
-        if self._state == OPEN and isinstance(what, DATA):
+        if self._state == OPEN and what is not None and not isinstance(what, Exception):
             try:
                 self.protocol.data_received(what)  # type: ignore[arg-type]  # a link takes parcels too
             except BaseException:
                 self.abort()
                 raise
         elif self._state == GONE:
-            if isinstance(what, DATA):  # nobody is there to take it
+            if what is not None and not isinstance(what, Exception):  # nobody is there to take it
                 self.outward.put(ConnectionResetError(errno.ECONNRESET, "connection reset"))
         elif isinstance(what, Exception):
             self._drop(what)
@@ -373,7 +370,10 @@ class MemoryNetwork(Carrier):
 
     def _crossing(self, pair: Pair, repeat: float) -> float:
         """Seconds that a greeting takes from the one to the other node of `pair`; infinite if it does not get through."""
-        return NEVER if (wire := self.wire(pair)).blocked else self.delay(wire, repeat)
+        wire = self.everywhere if self.even else self.wire(pair)
+        if wire.steady is not None:
+            return wire.steady
+        return NEVER if wire.blocked else self.delay(wire, repeat)
 
     def _free_port(self, ip: str) -> int:
         """A port that nobody listens at, in a fixed order."""

@@ -15,7 +15,6 @@ believe and how much to dial is decided by the lookup, as ever.
 
 from __future__ import annotations
 
-from p2pnb import spec
 from p2pnb.dht.lookup import Lookup
 from p2pnb.errors import P2PError, PeerUnreachable
 from p2pnb.peer.cause import CAUSE
@@ -29,26 +28,26 @@ from p2pnb.wire.messages import VERBS, Nearest, Peers
 
 ENOUGH = 3  # replies in a row that name nobody new
 SPARE = 3  # so many more than there is room for are taken note of
-TRIES = 3  # lookups for one bucket
+SEEDS = (6, 20, 20)  # lookups for one bucket, and how many of those who are known each begins with: a few know all there is to know
 
 
 async def fill(peer: Core, bucket: int) -> None:
     """Meets contacts for `bucket` until it is full, or nobody new is heard of."""
     table = peer.table
     target = table.random_in(bucket, peer.rng)
-    for _ in range(TRIES):
+    for seeds in SEEDS:
         if not table.room(bucket):
             break
         began = peer.clock()
         lookup = Lookup(
-            target, peer.own, table.nearest(target, spec.MAX_CONTACTS), want=peer.k, alpha=peer.alpha, now=began,
+            target, peer.own, table.nearest(target, seeds), want=peer.k, alpha=peer.alpha, now=began,
             patience=peer.patience.seconds, is_linked=peer.requests.is_linked, own_address=peer.address,
         )  # fmt: skip
         filling = Filling(peer, lookup, bucket)
         await filling.run()
         counts = (lookup.hops, filling.asked, lookup.dials, lookup.failures)
         peer.lookups.append(Looked(began, target, VERBS[Peers], *counts, peer.clock() - began, None, CAUSE.get()))
-        if filling.exhausted or filling.asked == lookup.rpcs:
+        if filling.exhausted or (filling.asked == lookup.rpcs and lookup.failures < seeds):
             break
         target = table.random_in(bucket, peer.rng)
     table.looked_up(target, peer.clock())
@@ -82,18 +81,19 @@ class Filling(Driver):
         return sum(each.uid in self._unasked for each in self.lookup.promising)
 
     def _pump(self) -> None:
-        lookup, now = self.lookup, self._clock()
+        lookup, now, waiting = self.lookup, self._clock(), self._waiting
         room = self._table.room(self._bucket)
-        free = room - sum(until > now for until in self._waiting.values())
+        first = next(iter(waiting.values()), 0.0)  # they are in the order of asking
+        free = room - (len(waiting) if first > now else sum(until > now for until in waiting.values()))
         while free > 0 and now >= self._names_due and (chosen := lookup.next(now)) is not None:
-            names_wanted = not self.exhausted and self._left() < free
+            names_wanted = self._fruitless < ENOUGH and self._left() < free
             self._unasked.discard(chosen.uid)
-            if chosen.uid in self._table and not names_wanted:
+            if not names_wanted and chosen.uid in self._table:
                 lookup.replied(chosen, (), now)
                 continue
             self.asked += 1
             free -= 1
-            self._waiting[chosen] = now + lookup.patience
+            waiting[chosen] = now + lookup.patience
             if names_wanted and chosen.uid is not None:
                 self._names_due = now + lookup.patience
                 self._ask(chosen, Peers(lookup.target), self._answered, None, self._cause)
@@ -102,7 +102,7 @@ class Filling(Driver):
         if lookup.finished or not room:
             self._end()
         else:
-            self._wake_at(min((until for until in self._waiting.values() if until > now), default=None))
+            self._wake_at(next((until for until in waiting.values() if until > now), None))
 
     def _answered(self, whom: Contact, outcome: Outcome) -> None:
         del self._waiting[whom]
@@ -136,9 +136,10 @@ class Filling(Driver):
     def _wanted(self, named: tuple[Contact, ...]) -> list[Contact]:
         """Those of `named` who may fill the bucket. As long as nobody in it is known, the others may lead there."""
         table, own, bucket = self._table, self.lookup.own, self._bucket
-        room, width = table.room(bucket), BITS - bucket
+        known, width = table.uids(bucket), BITS - bucket
+        room = table.k - len(known)
         inside = [each for each in named if each.uid is None or (own ^ each.uid).bit_length() == width]
-        strangers = [each for each in inside if each.uid not in table][: room + SPARE]
+        strangers = [each for each in inside if each.uid not in known][: room + SPARE]
         new = {each.uid for each in strangers} - self._heard
         self._heard |= new
         self._unasked |= new

@@ -101,9 +101,14 @@ class Peer(Values, Bags, Namespaces):
 
         Example: `await peer.fill()`.
         """
-        far = self.table.far_buckets(min(spec.JOIN_NEAREST, self.k))  # of its surroundings a table with small buckets knows less
-        for bucket in far:
-            await fill(self, bucket)
+        near = min(spec.JOIN_NEAREST, self.k)  # of its surroundings a table with small buckets knows less
+        far: list[int] = []
+        while more := [bucket for bucket in self.table.far_buckets(near) if bucket not in far]:
+            for bucket in more:
+                await fill(self, bucket)
+            far += more
+            if not self.table.room(more[-1]) and self.table.beyond(more[-1]) < near:  # who joined in a crowd may have missed its neighbours
+                await self.search(self.own, Peers(self.own), want=spec.JOIN_NEAREST, thrifty=True)
         for bucket in far[:-1]:
             if self.table.room(bucket) > min(map(self.table.room, far[bucket + 1 :])):  # though it covers more than all those together
                 await fill(self, bucket)

@@ -275,10 +275,14 @@ class PlainChannel:
 
     def _greet(self, data: bytes) -> tuple[bytes, list[bytes]]:
         """`receive` until the other end's `hello` is complete; answers with ours, unless it was said."""
-        texts = _or_not_a_peer(self._unframe, data)
-        if not texts:
-            return b"", []
-        hello, more = _or_not_a_peer(_recall_hello, texts.pop(0))
+        whole = _recall_greeting(bytes(data)) if self._deframer is None and len(data) <= MAX_HANDSHAKE_MESSAGE else None
+        if whole is not None:
+            (hello, more), texts = whole, list[bytes]()
+        else:
+            texts = _or_not_a_peer(self._unframe, data)
+            if not texts:
+                return b"", []
+            hello, more = _or_not_a_peer(_read_hello, texts.pop(0))
         if not more or more[0] != self._network:
             return self._refuse("it belongs to another network", "other-network")
         if hello.uid == self._own:
@@ -311,6 +315,16 @@ def _read_hello(text: bytes) -> tuple[Hello, tuple[Any, ...]]:
 
 
 _recall_hello = lru_cache(maxsize=GREETINGS)(_read_hello)  # a peer greets each of its neighbours with the same few bytes
+
+
+@lru_cache(maxsize=GREETINGS)
+def _recall_greeting(data: bytes) -> tuple[Hello, tuple[Any, ...]] | None:
+    """What a plain greeting says that is all of `data`; None if that is anything else."""
+    try:
+        texts, deframer = unframed(None, data)
+        return _read_hello(texts[0]) if deframer is None and len(texts) == 1 else None
+    except ProtocolError:
+        return None
 
 
 @lru_cache(maxsize=GREETINGS)
