@@ -180,7 +180,7 @@ def test_who_is_given_up_while_it_comes_back_does_not_stay(monkeypatch: pytest.M
     async def test() -> None:
         async with town(6, 15) as network:
             member, restart = network.members[5], network.restart
-            active = begin(network, Crash([5]))
+            active = begin(network, Crash([member]))
 
             async def meanwhile(which: Any, kept: Any = None) -> None:
                 await restart(which, kept)
