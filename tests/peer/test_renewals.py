@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
 from town import peers, simulate, some_value, town, upkeep_of
 
 from p2pnb import Author, key_of, spec
+from p2pnb.errors import NotFound
 from p2pnb.peer.peer import Peer
 
 
@@ -47,23 +49,32 @@ def test_a_renewal_that_every_replica_refuses(caplog: pytest.LogCaptureFixture) 
     simulate(test)
 
 
-def test_an_entry_of_which_somebody_else_wrote_a_newer_version(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_entry_of_which_a_newer_version_was_written_elsewhere_is_renewed_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    """It would come back when the newer one has expired."""
+
     async def test() -> None:
         async with town(8, 3) as network:
             author, name = Author.from_seed(bytes(32)), key_of(b"name")
-            first, second, *_ = peers(network)
+            first, second, *others = peers(network)
 
             async def write(peer: Peer, value: bytes) -> None:
                 await peer.namespace_set(author.private_key, author.public_key, name, value)
 
             await write(first, bytes(32))
+            await upkeep_of(first).republish()
             await write(second, name)
-            await upkeep_of(second).republish()
+            for peer in (first, second):
+                assert len(peer.published) == 1
+                await upkeep_of(peer).republish()
+            assert (len(first.published), len(second.published)) == (0, 1)
+            assert not upkeep_of(first).renewals
             assert not warnings(caplog)
-            for _ in range(2):
-                await upkeep_of(first).republish()
-            (warning,) = warnings(caplog)
-            assert "newer version" in warning
-            assert await first.namespace_ref(author.public_key, name) == name
+            upkeep_of(second).stop()
+            second.published.clear()
+            await asyncio.sleep(spec.EXPIRY + 2 * spec.REPUBLISH)
+            with pytest.raises(NotFound):
+                await others[0].namespace_ref(author.public_key, name)
+            await write(first, key_of(b"new"))
+            assert len(first.published) == 1
 
     simulate(test)

@@ -291,6 +291,8 @@ class Run:
         before = self.acknowledged.get(("entry", author.public_key, topic))
         sequence = before if tie else None
         self.signed.setdefault((author.public_key, topic), set()).add(value)
+        for promised in self.invariants.watch.promised.values():  # who wrote an older version renews it no more, once this is found
+            promised.discard(("entry", point_of(author.public_key, topic.int)))
         await peer.namespace_set(author.private_key, author.public_key, topic, value, sequence)
         if sequence is None:
             sequence = int(str(peer.last.facts.get("sequence", 0)))
