@@ -19,7 +19,7 @@ from p2pnb.wire.messages import Nearest
 from tests.simulation.planting import Patch, plant
 
 
-@plant("safety", 16)
+@plant("safety", 202)
 def what_was_lost_is_asked_again_and_again(patch: Patch) -> None:
     lost = Requests.lost
 
@@ -62,7 +62,7 @@ def a_late_reply_is_taken_for_the_next_one(patch: Patch) -> None:
     patch.setattr(Requests, "_sweep", forgetful)
 
 
-@plant("safety", 42)
+@plant("safety", 66)
 def who_has_a_slow_clock_waits_twice_as_long(patch: Patch) -> None:
     sweep = Requests._sweep
 

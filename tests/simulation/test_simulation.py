@@ -98,9 +98,9 @@ def test_the_same_seed_gives_the_same_faults_churn_and_disks() -> None:
     assert runs[0].trace.digest == runs[1].trace.digest
 
 
-def in_a_process_of_its_own(hash_seed: str, plant: str = "") -> str:
+def in_a_process_of_its_own(hash_seed: str, plant: str = "", seed: int = RICH) -> str:
     """The last line of a replay there: it has the digest of the run."""
-    run = f"import runpy, sys; sys.argv = ['', '{RICH}', '--mode', 'safety']; runpy.run_module('tests.simulation', run_name='__main__')"
+    run = f"import runpy, sys; sys.argv = ['', '{seed}', '--mode', 'safety']; runpy.run_module('tests.simulation', run_name='__main__')"
     code = f"{plant}\n{run}"
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=False
@@ -122,7 +122,7 @@ def test_chance_that_no_seed_decides_is_found_out(monkeypatch: pytest.MonkeyPatc
         digests.add(digest(5, "safety"))
     assert len(digests) == 2
     hashed = "import pytest; from tests.simulation import planted; planted.a_hash_decides(pytest.MonkeyPatch())"
-    assert in_a_process_of_its_own("1", hashed) != in_a_process_of_its_own("2", hashed)
+    assert in_a_process_of_its_own("1", hashed, 5) != in_a_process_of_its_own("2", hashed, 5)
 
 
 def test_bugs_of_every_part_are_planted() -> None:
