@@ -331,6 +331,10 @@ class RoutingTable:
         start, end = self._live.span(bucket)
         return self._live.uids[start:end]
 
+    def farther(self, bucket: int) -> list[Contact]:
+        """The contacts that are farther away than `bucket`."""
+        return self._live.contacts[: self._live.span(bucket)[0]]
+
     def beyond(self, bucket: int) -> int:
         """How many contacts are nearer than those in `bucket`."""
         return len(self._live.contacts) - self._live.span(bucket)[1]

@@ -7,7 +7,8 @@ lacks is any contacts, not the twenty that are nearest to a point. So this looku
 - asks for `peers` only while it has heard of fewer of them than there is room for. The others it only meets (`meeting`): a link is all
   that it takes for both ends to learn of each other;
 - ends as soon as the bucket has no room left. In a part of the space where there are fewer peers than that, it asks nobody for names any
-  more once three in a row have named all whom they know there, and none of them was new.
+  more once three have named all whom they know there, and none of them was new. The last of the three is one that is farther away than
+  the bucket: those who are near it may have joined together, and know each other and nobody else.
 
 Where names ran out because those who had been passed over were not asked for any, there is another lookup, for another identifier. Whom to
 believe and how much to dial is decided by the lookup, as ever.
@@ -15,6 +16,7 @@ believe and how much to dial is decided by the lookup, as ever.
 
 from __future__ import annotations
 
+from p2pnb import spec
 from p2pnb.dht.lookup import Lookup
 from p2pnb.errors import P2PError, PeerUnreachable
 from p2pnb.peer.cause import CAUSE
@@ -26,37 +28,44 @@ from p2pnb.uid import BITS
 from p2pnb.wire.contact import Contact, contact
 from p2pnb.wire.messages import VERBS, Nearest, Peers
 
-ENOUGH = 3  # replies in a row that name nobody new
+ENOUGH = 3  # replies that name nobody new
 SPARE = 3  # so many more than there is room for are taken note of
-SEEDS = (6, 20, 20)  # lookups for one bucket, and how many of those who are known each begins with: a few know all there is to know
+TRIES = 4  # lookups for one bucket
+SEEDS = 6  # of those who are known, the first of them begins with so many: a few know all that there is to know
 
 
 async def fill(peer: Core, bucket: int) -> None:
     """Meets contacts for `bucket` until it is full, or nobody new is heard of."""
     table = peer.table
     target = table.random_in(bucket, peer.rng)
-    for seeds in SEEDS:
+    seeds, outsiders = table.nearest(target, SEEDS), table.farther(bucket)
+    enough = ENOUGH - bool(outsiders)
+    for _ in range(TRIES):
         if not table.room(bucket):
             break
         began = peer.clock()
         lookup = Lookup(
-            target, peer.own, table.nearest(target, seeds), want=peer.k, alpha=peer.alpha, now=began,
+            target, peer.own, seeds, want=peer.k, alpha=peer.alpha, now=began,
             patience=peer.patience.seconds, is_linked=peer.requests.is_linked, own_address=peer.address,
         )  # fmt: skip
-        filling = Filling(peer, lookup, bucket)
+        filling = Filling(peer, lookup, bucket, enough)
         await filling.run()
         counts = (lookup.hops, filling.asked, lookup.dials, lookup.failures)
         peer.lookups.append(Looked(began, target, VERBS[Peers], *counts, peer.clock() - began, None, CAUSE.get()))
-        if filling.exhausted or (filling.asked == lookup.rpcs and lookup.failures < seeds):
+        if filling.exhausted and outsiders:
+            seeds, outsiders, enough = [peer.rng.choice(outsiders)], [], 1
+        elif filling.exhausted or (filling.asked == lookup.rpcs and lookup.failures < len(seeds)):
             break
-        target = table.random_in(bucket, peer.rng)
+        else:
+            target = table.random_in(bucket, peer.rng)
+            seeds = table.nearest(target, spec.MAX_CONTACTS)
     table.looked_up(target, peer.clock())
 
 
 class Filling(Driver):
     """Drives `lookup`, whose target lies in `bucket` of the table of `peer`. `asked`: how many of those that it chose were asked or met."""
 
-    def __init__(self, peer: Core, lookup: Lookup, bucket: int) -> None:
+    def __init__(self, peer: Core, lookup: Lookup, bucket: int, enough: int) -> None:
         super().__init__(peer)
         self._meet = peer.meet
         self.lookup = lookup
@@ -65,6 +74,7 @@ class Filling(Driver):
         self._bucket = bucket
         self._heard: set[int | None] = set()  # who was named, is in the bucket, and was not in the table
         self._unasked: set[int | None] = set()  # those of them whom the lookup has not chosen yet
+        self._enough = enough  # replies in a row that name nobody new
         self._fruitless = 0  # replies in a row that named nobody new, though they named all they had
         self._names_due = 0.0  # until when it waits for somebody to name others
         self._waiting: dict[Contact, float] = {}  # who was asked, and until when its answer is waited for
@@ -72,7 +82,7 @@ class Filling(Driver):
     @property
     def exhausted(self) -> bool:
         """Whether nobody knows anybody new in the bucket."""
-        return self._fruitless >= ENOUGH
+        return self._fruitless >= self._enough
 
     def _left(self) -> int:
         """How many who were named are still to be asked; those whom only peers in doubt have named do not count."""
@@ -86,7 +96,7 @@ class Filling(Driver):
         first = next(iter(waiting.values()), 0.0)  # they are in the order of asking
         free = room - (len(waiting) if first > now else sum(until > now for until in waiting.values()))
         while free > 0 and now >= self._names_due and (chosen := lookup.next(now)) is not None:
-            names_wanted = self._fruitless < ENOUGH and self._left() < free
+            names_wanted = self._fruitless < self._enough and self._left() < free
             self._unasked.discard(chosen.uid)
             if not names_wanted and chosen.uid in self._table:
                 lookup.replied(chosen, (), now)
