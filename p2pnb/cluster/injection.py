@@ -195,6 +195,7 @@ class Injection:
                     fault.bend(wire)
             elif isinstance(fault, (Latency, Loss)) and (said or heard):
                 fault.bend(wire)
+        wire.settle()
         return wire
 
     async def _reset(self, active: Active, fault: Resets) -> None:

@@ -43,7 +43,10 @@ OPEN, FINISHING, GONE = range(3)
 
 
 class Condition:
-    """How a wire is, in one direction. `rate`: how many bytes a second its reader takes; infinite where it takes all."""
+    """How a wire is, in one direction. `rate`: how many bytes a second its reader takes; infinite where it takes all.
+
+    Whoever changes one calls `settle`. `steady` is what everything takes on this wire, None where that depends.
+    """
 
     __slots__ = ("blocked", "latency", "loss", "rate", "steady")
 
@@ -52,7 +55,10 @@ class Condition:
         self.loss = loss
         self.blocked = blocked
         self.rate = rate
-        self.steady = None if callable(latency) or loss or blocked or rate != NEVER else latency  # what everything takes; None: it depends
+        self.settle()
+
+    def settle(self) -> None:
+        self.steady = None if callable(self.latency) or self.loss or self.blocked or self.rate != NEVER else self.latency
 
 
 class Pipe:
