@@ -116,13 +116,6 @@ class Lasting:
             if not await self.part.flushed():
                 log.warning("the disk failed: what was published now is renewed, but a restart would forget it until the disk works again")
 
-    def withdraw(self, name: Name, request: Published) -> None:
-        """Renews `request` no more, unless another one has taken its place."""
-        if self.published.get(name) is request:
-            del self.published[name]
-            if self.part is not None:
-                self.part.write(name, _gone)
-
     def pin(self, pin: Pin) -> None:
         """This reader asked for that version by its signature: it is kept, whatever becomes of its replicas."""
         name = pin_at(pin)

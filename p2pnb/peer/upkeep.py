@@ -2,10 +2,10 @@
 
 - Buckets in which nothing was looked up for an hour are refreshed by a lookup, one at a time. The far buckets that a quick
   join left empty are filled (`filling`) one by one too, `idle` seconds apart, and only while this peer has nothing else to do.
-- Every hour, at a moment of its own, a peer renews what it published itself, and says so if nobody takes it; an entry no more
-  once its author has written a newer version elsewhere. Then it hands on what it holds for others to the peers that are nearest
-  now, unless somebody handed it the same within the hour: so one of the replicas does the work. It believes that of the very part
-  of a record that came, and never for the third time in a row.
+- Every hour, at a moment of its own, a peer renews what it published itself, and says so if nobody takes it; where its author
+  has written a newer version of an entry elsewhere, it renews that one from then on. Then it hands on what it holds for others
+  to the peers that are nearest now, unless somebody handed it the same within the hour: so one of the replicas does the work. It
+  believes that of the very part of a record that came, and never for the third time in a row.
 - A peer that looks up its own uid is joining, perhaps again and with nothing in its store. If it is among the nearest to a
   record held here, it is given it, by the two nearest that should have it by now: not by those that joined within the hour, since
   they may wait for it themselves. (The paper hands over to whoever is new in the table; but a peer that was only met for the
@@ -25,6 +25,7 @@ import weakref
 from contextvars import Context
 
 from p2pnb import spec
+from p2pnb.dht import merge
 from p2pnb.dht.signature import verify
 from p2pnb.dht.store import KINDS, Put, key_of_request, older
 from p2pnb.disk.rows import Name, Published
@@ -168,27 +169,30 @@ class Upkeep:
         self._welcomed = recent
 
     async def _renew(self, name: Name, request: Published) -> None:
-        """Renews what this peer published, for the last time where its author has written a newer version elsewhere.
-
-        That no replica took it is said once, and again if one did meanwhile.
-        """
+        """Renews what this peer published. That no replica took it is said once, and again if one did meanwhile."""
         key, before = key_of_request(request), self.renewals.get(name)
         report = await self._write(key, request)
-        if report.refused and isinstance(request, NamespaceSet) and await self._is_outdone(key, request):
-            self._peer.lasting.withdraw(name, request)
-            self.renewals.pop(name, None)
-            return
+        if report.refused and isinstance(request, NamespaceSet):
+            newer = await self._newer(key, request)
+            if newer is not None and self._peer.published.get(name) is request:
+                await self._peer.lasting.publish(newer)
+                report = await self._write(key, newer)
         self.renewals[name] = Renewal(self._peer.clock(), report.stored, report.reason)
         if not report.stored and (before is None or before.replicas):
             what = f"{KINDS[type(request)]} {short(key if isinstance(request, Set) else request.key)}"
             log.warning("%s, which %s published, is not renewed: %s", what, short(self._peer.uid), report.reason)
 
-    async def _is_outdone(self, point: int, request: NamespaceSet) -> bool:
-        """Whether the author has written a newer version elsewhere: then this one is not to come back when that one expires."""
-        answers, _ = await self._peer.survey(point, NamespaceRef(request.public_key, request.key))
-        newer = [reply for _, reply in answers if isinstance(reply, Version) and reply.sequence > request.sequence]
-        public_key, network, key = request.public_key, self._peer.network, request.key
-        return any(verify(public_key, each.signature, network, key, each.sequence, each.value) for each in newer)
+    async def _newer(self, point: int, mine: NamespaceSet) -> NamespaceSet | None:
+        """The version that the author has written elsewhere since, if there is one.
+
+        Or here, just before the end of an earlier life: then nobody else renews it. And were the old one renewed beside it, it would be
+        read again as soon as the newer one has expired.
+        """
+        answers, _ = await self._peer.survey(point, NamespaceRef(mine.public_key, mine.key))
+        found = (reply for _, reply in answers if isinstance(reply, Version) and reply.sequence > mine.sequence)
+        author, network, key = mine.public_key, self._peer.network, mine.key
+        newest = merge.newest(found, lambda each: verify(author, each.signature, network, key, each.sequence, each.value))
+        return None if newest is None else NamespaceSet(author, key, newest.value, newest.signature, newest.sequence)
 
     async def _hand_on(self, key: int, now: float) -> None:
         """Gives what is kept at `key` to whoever is nearest now, but for what somebody else handed on within the hour.

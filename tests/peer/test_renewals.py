@@ -9,8 +9,8 @@ import pytest
 from town import peers, simulate, some_value, town, upkeep_of
 
 from p2pnb import Author, key_of, spec
-from p2pnb.errors import NotFound
 from p2pnb.peer.peer import Peer
+from p2pnb.wire.messages import Version
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -49,8 +49,8 @@ def test_a_renewal_that_every_replica_refuses(caplog: pytest.LogCaptureFixture) 
     simulate(test)
 
 
-def test_an_entry_of_which_a_newer_version_was_written_elsewhere_is_renewed_no_more(caplog: pytest.LogCaptureFixture) -> None:
-    """It would come back when the newer one has expired."""
+def test_of_an_entry_the_version_is_renewed_that_its_author_wrote_last(caplog: pytest.LogCaptureFixture) -> None:
+    """Elsewhere, on a device that is gone: the newer version lives on, and the old one does not come back when it has expired."""
 
     async def test() -> None:
         async with town(8, 3) as network:
@@ -64,17 +64,37 @@ def test_an_entry_of_which_a_newer_version_was_written_elsewhere_is_renewed_no_m
             await upkeep_of(first).republish()
             await write(second, name)
             for peer in (first, second):
-                assert len(peer.published) == 1
                 await upkeep_of(peer).republish()
-            assert (len(first.published), len(second.published)) == (0, 1)
-            assert not upkeep_of(first).renewals
-            assert not warnings(caplog)
+                (published,) = peer.published.values()
+                assert (published.value, published.sequence) == (bytes(name), 1)
+                (renewal,) = upkeep_of(peer).renewals.values()
+                assert renewal.replicas == 5
             upkeep_of(second).stop()
             second.published.clear()
             await asyncio.sleep(spec.EXPIRY + 2 * spec.REPUBLISH)
-            with pytest.raises(NotFound):
-                await others[0].namespace_ref(author.public_key, name)
+            assert await others[0].namespace_ref(author.public_key, name) == name
             await write(first, key_of(b"new"))
-            assert len(first.published) == 1
+            await upkeep_of(first).republish()
+            assert await others[0].namespace_ref(author.public_key, name) == key_of(b"new")
+            assert not warnings(caplog)
+
+    simulate(test)
+
+
+def test_a_liar_makes_nobody_renew_what_its_author_did_not_write() -> None:
+    """A higher number with a signature that does not hold is no newer version."""
+
+    async def test() -> None:
+        async with town(8, 3) as network:
+            author, name = Author.from_seed(bytes(32)), key_of(b"name")
+            writer, *others = peers(network)
+            await writer.namespace_set(author.private_key, author.public_key, name, bytes(32))
+            (mine,) = writer.published.values()
+            lie = Version(bytes(name), bytes(64), 9)
+            for each in others:
+                each.store.namespaces.put = lambda *_, **__: False  # type: ignore[method-assign]
+                each.store.namespaces.get = lambda *_, **__: lie  # type: ignore[method-assign]
+            await upkeep_of(writer).republish()
+            assert list(writer.published.values()) == [mine]
 
     simulate(test)
