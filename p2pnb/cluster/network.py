@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from p2pnb.disk.disk import Disk
 
 JOIN_TRIES = 3
-JOINING = 8  # nodes that join at the same time; in simulated time, where nobody waits for whom, a 16th of them
+JOINING = 8  # nodes that join at the same time
+FIRST = 128  # of a large network, join so few at a time; from then on
+CROWD = 4  # one for so many that have joined: of larger crowds, some meet only each other
 FILLS = 2  # parts in which those of a full join fill their far buckets
 IDLE_LOOKUPS_A_SECOND = 5.0  # far buckets that all nodes together fill in the background
 
@@ -120,16 +122,26 @@ class Network:
             joined.append(first)
             step()
 
-        async def join_some() -> None:
-            while waiting:
-                member = waiting.pop()
+        async def join_some(members: list[Member]) -> None:
+            while members:
+                member = members.pop()
                 await self._join_through_some(member.living(), joined)
                 self._recall(member.living())
                 joined.append(member)
                 step()
 
-        at_once = max(JOINING, len(new) // 16) if self._simulated else JOINING
-        await asyncio.gather(*(join_some() for _ in range(at_once)))
+        while waiting:
+            size, at_once = self._next(len(joined), len(new))
+            some = [waiting.pop() for _ in range(min(size, len(waiting)))][::-1]
+            await asyncio.gather(*(join_some(some) for _ in range(at_once)))
+
+    def _next(self, joined: int, new: int) -> tuple[int, int]:
+        """How many of `new` nodes join next, and how many of them at the same time: more in simulated time, where nobody has to wait."""
+        if not self._simulated:
+            return new, JOINING
+        if self.settings.full_join:  # whoever missed its neighbours meets them when all fill their tables
+            return new, max(JOINING, new // 16)
+        return max(joined, FIRST), joined // CROWD if joined >= FIRST else JOINING
 
     async def _join_through_some(self, peer: Peer, joined: list[Member]) -> None:
         """Joins through one of `joined`, drawn at random; through another one where that fails: a busy machine misses a deadline."""
