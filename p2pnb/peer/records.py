@@ -44,7 +44,7 @@ class Records(Core):
         if self._is_one_of(self.replication, key, candidates):
             own = await self._own_answer(writing.aged())
             if isinstance(own, Stored) and own.accepted:
-                report.stored += 1
+                report.stored, report.own = report.stored + 1, True
                 wanted -= 1
             else:
                 report.refused += 1

@@ -56,12 +56,14 @@ class Renewal(NamedTuple):
 class Report:
     """What became of one call of a procedure: replicas that took the record, and why something did not work.
 
+    `own`: this peer is one of the replicas that `stored` counts.
     `spare` counts copies at peers that were thought to be among the nearest and are not: no replicas, they expire.
     """
 
     procedure: str
     cause: str
     stored: int = 0
+    own: bool = False
     refused: int = 0
     failed: int = 0
     spare: int = 0

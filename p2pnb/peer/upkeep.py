@@ -10,7 +10,8 @@
   record held here, it is given it, by the two nearest that should have it by now: not by those that joined within the hour, since
   they may wait for it themselves. (The paper hands over to whoever is new in the table; but a peer that was only met for the
   first time has its records already, and most are of that kind.)
-- A record to whose key 20 peers are nearer is given away, and forgotten only once all its replicas have acknowledged it.
+- A record to whose key 20 peers are nearer is given away, and forgotten only once all its replicas have acknowledged it;
+  not by a peer that was one of them when it gave it away, even if it is none any more when the last has answered.
 - What is 24 hours old is forgotten.
 
 A hand-over carries the record's age, so nothing lives longer by being moved. All times come from the peer's own clock.
@@ -210,7 +211,7 @@ class Upkeep:
         self._left[name] = 0 if everywhere else self._left.get(name, 0) + 1
         for request in due:
             report = await self._write(key, older(request, self._peer.clock() - now))  # those before it took their time
-            everywhere = everywhere and report.stored >= report.wanted > 0
+            everywhere = everywhere and report.stored - report.own >= report.wanted > 0
         if everywhere and self._peer.table.nearer(key, self._peer.own, now) >= spec.ACCEPTORS:
             self._peer.store.drop(key)
 

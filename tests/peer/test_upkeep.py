@@ -8,7 +8,7 @@ import random
 from typing import Any
 
 import pytest
-from town import HOUR, Alone, holders, nearest, newcomer, now, peers, simulate, some_value, town, upkeep_of
+from town import HOUR, Alone, holders, newcomer, now, peers, simulate, some_value, town, upkeep_of
 
 from p2pnb import Author, key_of, spec
 from p2pnb.dht.namespaces import point_of
@@ -217,35 +217,7 @@ def test_one_of_the_replicas_does_the_work() -> None:
     simulate(test)
 
 
-# --- outgrown records -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("refusals", [0, 1])
-def test_an_outgrown_record_is_forgotten_only_once_every_replica_has_acknowledged_it(refusals: int) -> None:
-    async def test() -> None:
-        async with town(30, 10) as network:
-            await asyncio.sleep(600)
-            value = some_value(10)
-            key = key_of(value)
-            far = nearest(network.living, key, 30)[-1]
-            store = far.living().store
-            assert store.put(Set(value), key.int, now(), publisher=None) is True
-            for peer in peers(network):  # everybody knows everybody to be alive
-                for other in network.living:
-                    if other.uid != peer.uid:
-                        peer.table.seen(contact(other.ip, other.port, other.uid.int), now(), dialled=True)
-            assert far.living().table.nearer(key.int, far.uid.int, now()) == spec.ACCEPTORS
-            if refusals:
-                for member in nearest(network.living, key, 26):
-                    member.living().store.quota.used = spec.STORE_BYTES
-                nearest(network.living, key, 1)[0].living().store.quota.used = 0
-            await upkeep_of(far.living()).republish()
-            kept = far.position in holders(network, key)
-            assert kept is bool(refusals)
-            if not refusals:
-                assert set(holders(network, key)) == {member.position for member in nearest(network.living, key, 5)}
-
-    simulate(test)
+# --- expiry ----------------------------------------------------------------------------------------------------------------
 
 
 def test_what_is_24_hours_old_is_forgotten_by_itself() -> None:
