@@ -167,3 +167,27 @@ def test_a_last_frame_that_was_killed_before_its_page_is_no_damage(tmp_path: Pat
     assert committed_frames(log, len(page)) == 2
     log.write_bytes(log.read_bytes()[:-missing])
     assert committed_frames(log, len(page)) == 1
+
+
+def test_a_log_that_was_just_begun_anew_is_no_damage(tmp_path: Path) -> None:
+    """Its header is new, and what lies behind it is of the one before. But the salts of a frame may be damaged, too."""
+    path, log = tmp_path / "records.db", tmp_path / "records.db-wal"
+    base = sqlite3.connect(path, isolation_level=None)
+    (page,) = base.execute("PRAGMA page_size").fetchone()
+    base.execute("PRAGMA journal_mode=WAL")
+    base.execute("CREATE TABLE kept (value)")
+    base.execute("INSERT INTO kept VALUES (1)")
+    before = log.read_bytes()
+    assert committed_frames(log, page) > 1
+    base.execute("PRAGMA wal_checkpoint")
+    base.execute("UPDATE kept SET value = 2")
+    after = log.read_bytes()
+    assert after[:32] != before[:32]
+    assert committed_frames(log, page) == 1
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(after[:32] + before[32:])
+    assert committed_frames(damaged, page) == 0
+    for at in (*range(32), *range(40, 48)):
+        damaged.write_bytes(after[:at] + bytes([after[at] ^ 4]) + after[at + 1 :])
+        assert committed_frames(damaged, page) == 1, f"byte {at} is wrong"
+    base.close()
