@@ -16,6 +16,7 @@ import os
 import pickle
 import pprint
 import string
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -239,8 +240,6 @@ def signing() -> None:
         (noise, "aead_decrypt", session, 6),
         (noise, "scalarmult_base", lambda: NoiseChannel(True, StaticKey.from_seed(KEY), 0, ""), 2),
         (noise, "urandom", lambda: NoiseChannel(True, StaticKey.from_seed(KEY), 0, ""), 1),
-        (noise, "_inner", session, 16),
-        (noise, "_outer", session, 16),
         (signature, "crypto_sign", signing, 1),
         (signature, "crypto_sign_seed_keypair", signing, 3),
     ],
@@ -258,6 +257,31 @@ def test_whatever_is_interrupted_shows_no_key(module: Any, name: str, call: Call
         assert_hidden(dump(error), *keys)
         moment += 1
     assert moment == times
+
+
+def test_whichever_line_of_a_derivation_is_interrupted_shows_no_key() -> None:
+    keys, moment = [KEY, OTHER, *EPHEMERALS, *keys_of_the_session()], 0
+    while True:
+        lines = iter(range(moment + 1))
+
+        def trace(frame: Any, event: str, _: Any, lines: Any = lines, last: int = moment) -> Any:
+            if frame.f_code is not noise._derive.__code__:
+                return None
+            if event == "line" and next(lines, None) == last:
+                raise Interrupted
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            error = caught_from(session)
+        finally:
+            sys.settrace(before)
+        if error is None:
+            break
+        assert_hidden(dump(error), *keys)
+        moment += 1
+    assert moment == 8 * 5, "eight derivations of five lines"
 
 
 def wrong_network() -> None:
