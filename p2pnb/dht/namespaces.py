@@ -24,7 +24,7 @@ from p2pnb import spec
 from p2pnb.dht.expiry import Expiries, age_at, since
 from p2pnb.dht.kept import KeptEntry
 from p2pnb.dht.quota import Quota
-from p2pnb.dht.signature import verify
+from p2pnb.dht.signature import version_holds
 from p2pnb.uid import BYTES
 from p2pnb.wire.messages import NamespaceSet, Version
 
@@ -105,7 +105,7 @@ class NamespaceStore:
                 return True
             if len(entry.versions) == spec.VERSIONS_KEPT and _rank(version) < _rank(entry.versions[0]):
                 return False
-        if not self._verified(public_key, key, version):
+        if not version_holds(self._network, public_key, key, version):
             self._refused.append(Refused(public_key, key, version, "its signature does not hold", now))
             return False
         if not self._has_room(entry, public_key, now, publisher, group):
@@ -208,11 +208,6 @@ class NamespaceStore:
             for each in self._refused
             if (each.public_key, each.key) == (public_key, key)
         ]
-
-    def _verified(self, public_key: bytes, key: int, version: Version) -> bool:
-        return verify(
-            public_key, version.signature, network=self._network, key=key, sequence=version.sequence, value=version.value
-        )
 
     def _has_room(self, entry: _Entry | None, public_key: bytes, now: float, publisher: int | None, group: str | None) -> bool:
         if entry is None:

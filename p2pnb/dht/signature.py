@@ -1,4 +1,4 @@
-"""The signature of a namespace's entry: what is signed, and whether a signature holds.
+"""The signature of a namespace's entry: what is signed, and whether a signature, or the version that carries it, holds.
 
 Ed25519 (RFC 8032) over
 
@@ -25,6 +25,7 @@ from nacl.signing import SigningKey
 from p2pnb.secret import SecretBytes
 from p2pnb.spec import MAX_SEQUENCE, NAMESPACE_CONTEXT, PUBLIC_KEY, RECORD_VALUE, SIGNATURE
 from p2pnb.uid import BITS, BYTES
+from p2pnb.wire.messages import Version
 
 
 def signed_bytes(network: str, public_key: bytes, key: int, sequence: int, value: bytes) -> bytes:
@@ -55,6 +56,11 @@ def verify(public_key: bytes, signature: bytes, network: str, key: int, sequence
         return holds(public_key, signature, signed_bytes(network, public_key, key, sequence, value))
     except ValueError:
         return False
+
+
+def version_holds(network: str, public_key: bytes, key: int, version: Version) -> bool:
+    """Whether `version` is one that the owner of `public_key` made of the entry `key`, in the network of this name."""
+    return verify(public_key, version.signature, network, key, version.sequence, version.value)
 
 
 def holds(public_key: bytes, signature: bytes, message: bytes) -> bool:

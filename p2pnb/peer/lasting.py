@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from p2pnb.dht.signature import verify
+from p2pnb.dht.signature import version_holds
 from p2pnb.disk.part import Part
 from p2pnb.disk.rows import (
     CONTACTS,
@@ -94,7 +94,7 @@ class Lasting:
             self.published[Name(each.kind, each.name)] = published_of(each.name, each.body)
         for each in sorted(part.found(PIN), key=lambda found: found.moment):
             pin = pin_of(each.name, each.body)
-            if verify(pin.public_key, pin.version.signature, self._network, pin.key, pin.version.sequence, pin.version.value):
+            if version_holds(self._network, pin.public_key, pin.key, pin.version):
                 self.pins[pin_at(pin)] = pin.version
         for each in part.found(CONTACTS):
             self.contacts = [contact(ip, port, uid) for ip, port, uid in loads(each.body)]

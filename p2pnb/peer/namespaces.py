@@ -8,6 +8,7 @@ lets a reader pin what it has seen.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from p2pnb import spec
@@ -15,7 +16,7 @@ from p2pnb.brief import brief
 from p2pnb.dht import merge
 from p2pnb.dht.expiry import handed_on
 from p2pnb.dht.namespaces import point_of
-from p2pnb.dht.signature import sign, verify
+from p2pnb.dht.signature import sign, version_holds
 from p2pnb.disk.rows import Pin
 from p2pnb.errors import BadSignature, NotFound, StaleSequence, StoreFull
 from p2pnb.peer.cause import UPKEEP
@@ -118,7 +119,7 @@ class Namespaces(Records):
         reply = await self.ask_at(uid, NamespaceRef(public, name, pinned))
         if not isinstance(reply, Version):
             raise NotFound("that peer has no such entry", WHO_HAS_IT)
-        if not self._holds(public, name, reply) or pinned not in (None, reply.signature):
+        if not version_holds(self.network, public, name, reply) or pinned not in (None, reply.signature):
             raise BadSignature("that peer sent a version whose signature does not hold")
         return reply.value
 
@@ -127,7 +128,7 @@ class Namespaces(Records):
         began, request = self.clock(), NamespaceRef(public, name)
         answers, search = await self.survey(point_of(public, name), request)
         versions = [reply for _, reply in answers if isinstance(reply, Version)]
-        newest = merge.newest(versions, lambda version: self._holds(public, name, version))
+        newest = merge.newest(versions, partial(version_holds, self.network, public, name))
         report.facts.update(asked=len(answers), holders=len(versions))
         if newest is None:
             return None, search
@@ -152,18 +153,13 @@ class Namespaces(Records):
             return own
 
         def judge(whom: Contact, reply: Reply) -> bool:
-            true = isinstance(reply, Version) and reply.signature == signature and self._holds(public, name, reply)
+            true = isinstance(reply, Version) and reply.signature == signature and version_holds(self.network, public, name, reply)
             if not true:
                 self.penalise(whom)
             return true
 
         search = await self.search(point_of(public, name), request, want=self.replication, judge=judge, thrifty=True)
         return search.result if isinstance(search.result, Version) else None
-
-    def _holds(self, public: bytes, name: int, version: Version) -> bool:
-        return verify(
-            public, version.signature, network=self.network, key=name, sequence=version.sequence, value=version.value
-        )
 
 
 def _check_newer(sequence: int, value: bytes, newest: Version | None) -> None:

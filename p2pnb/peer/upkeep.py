@@ -24,10 +24,11 @@ import contextlib
 import logging
 import weakref
 from contextvars import Context
+from functools import partial
 
 from p2pnb import spec
 from p2pnb.dht import merge
-from p2pnb.dht.signature import verify
+from p2pnb.dht.signature import version_holds
 from p2pnb.dht.store import KINDS, Put, key_of_request, older
 from p2pnb.disk.rows import Name, Published
 from p2pnb.errors import LocalProtocolError, P2PError
@@ -191,9 +192,10 @@ class Upkeep:
         """
         answers, _ = await self._peer.survey(point, NamespaceRef(mine.public_key, mine.key))
         found = (reply for _, reply in answers if isinstance(reply, Version) and reply.sequence > mine.sequence)
-        author, network, key = mine.public_key, self._peer.network, mine.key
-        newest = merge.newest(found, lambda each: verify(author, each.signature, network, key, each.sequence, each.value))
-        return None if newest is None else NamespaceSet(author, key, newest.value, newest.signature, newest.sequence)
+        newest = merge.newest(found, partial(version_holds, self._peer.network, mine.public_key, mine.key))
+        if newest is None:
+            return None
+        return NamespaceSet(mine.public_key, mine.key, newest.value, newest.signature, newest.sequence)
 
     async def _hand_on(self, key: int, now: float) -> None:
         """Gives what is kept at `key` to whoever is nearest now, but for what somebody else handed on within the hour.

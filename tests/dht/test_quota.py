@@ -144,7 +144,7 @@ def test_an_account_is_bounded_however_slowly_it_is_used() -> None:
 
 @pytest.fixture
 def unsigned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(namespaces, "verify", lambda *_, **__: True)
+    monkeypatch.setattr(namespaces, "version_holds", lambda *_: True)
 
 
 def _values(rng: random.Random, number: int) -> tuple[int, Set]:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from nacl.signing import SigningKey, VerifyKey
 
-from p2pnb.dht.signature import holds, public_key_of, sign, signed_bytes, verify
+from p2pnb.dht.signature import holds, public_key_of, sign, signed_bytes, verify, version_holds
+from p2pnb.wire.messages import Version
 
 VECTORS = Path(__file__).resolve().parents[2].parent / "shared" / "vectors"
 ORDER = 2**252 + 27742317777372353535851937790883648493  # L, of the group that Ed25519 signs in
@@ -64,6 +65,11 @@ def test_a_signature_holds_for_its_own_entry_only(change: dict[str, Any]) -> Non
     made = sign(SEED, **ENTRY)
     assert verify(PUBLIC, made, **ENTRY)
     assert not verify(PUBLIC, made, **{**ENTRY, **change})
+    changed = {**ENTRY, **change}
+    for age in None, 7:  # which nobody signs
+        assert version_holds("class-7", PUBLIC, ENTRY["key"], Version(ENTRY["value"], made, ENTRY["sequence"], age))
+        version = Version(changed["value"], made, changed["sequence"], age)
+        assert not version_holds(changed["network"], PUBLIC, changed["key"], version)
 
 
 def test_a_signature_holds_for_its_own_author_only() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from writing import Opened, run, written
 
-from p2pnb.dht.signature import verify
+from p2pnb.dht.signature import version_holds
 from p2pnb.disk.wal import committed_frames
 from p2pnb.errors import StoreError
 from p2pnb.wire.messages import Set
@@ -77,7 +77,7 @@ class Sources:
         if name[0] != "entry":
             return bool(content == self.truth[name])
         public, key, versions = content  # older ones than the last four, where the end is lost: each says itself that it is right
-        return all(verify(public, each.signature, "", key, each.sequence, each.value) for each in versions)
+        return all(version_holds("", public, key, each) for each in versions)
 
 
 async def outcomes(path: Path, killed: bool, harm: Harm, times: int) -> Counter[str]:

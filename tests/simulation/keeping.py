@@ -16,7 +16,7 @@ from p2pnb.dht.bags import BAG_BYTES
 from p2pnb.dht.deferred import Deferred
 from p2pnb.dht.namespaces import point_of
 from p2pnb.dht.quota import HOUR
-from p2pnb.dht.signature import verify
+from p2pnb.dht.signature import version_holds
 from p2pnb.dht.store import Put, Record, Store, key_of_request
 from p2pnb.uid import siphashed
 from p2pnb.wire.messages import BagAdd, NamespaceSet, Set, Version
@@ -243,8 +243,7 @@ class Keeping:
         for version in entry.versions:
             if (entry.public_key, entry.key, version) in _verified:
                 continue
-            whole: Any = {"network": "", "key": entry.key, "sequence": version.sequence, "value": version.value}
-            if verify(entry.public_key, version.signature, **whole):
+            if version_holds("", entry.public_key, entry.key, version):
                 _verified.add((entry.public_key, entry.key, version))
             else:
                 self._say(f"node {self.position} keeps a version that nobody signed")
