@@ -61,7 +61,7 @@ class Upkeep:
         self.renewals: dict[Name, Renewal] = {}  # of what this peer published
         self._heard: dict[bytes, dict[bytes, float]] = {}  # what was handed on at each key (`siphashed`), and when
         self._left: dict[bytes, int] = {}  # how many times in a row a key was left to others
-        self._welcomed: dict[int, tuple[float, float]] = {}  # when, and for how long not again
+        self._welcomed: dict[bytes, tuple[float, float]] = {}  # by uid, `siphashed`: when, and for how long not again
         self._welcoming = 0
         self._to_fill: list[int] = []
         self._stopped = False
@@ -103,16 +103,15 @@ class Upkeep:
     def joining(self, newcomer: Contact) -> None:
         """A peer that looks itself up: it may be nearer to records that are held here."""
         now = self._peer.clock()
-        uid = newcomer.uid
-        if self._stopped or uid is None or not len(self._peer.store) or self._welcoming >= AT_ONCE:
+        if self._stopped or newcomer.uid is None or not len(self._peer.store) or self._welcoming >= AT_ONCE:
             return
-        pause = WELCOME_AGAIN
-        if uid in self._welcomed:
-            then, pause = self._welcomed[uid]
+        name, pause = siphashed(newcomer.uid), WELCOME_AGAIN
+        if name in self._welcomed:
+            then, pause = self._welcomed[name]
             if now - then < pause:
                 return
             pause *= 2
-        self._welcomed[uid] = (now, pause)
+        self._welcomed[name] = (now, pause)
         if len(self._welcomed) > REMEMBERED:
             del self._welcomed[next(iter(self._welcomed))]
         self._welcoming += 1
@@ -167,8 +166,8 @@ class Upkeep:
         self._left = {each: self._left[each] for each in map(siphashed, keys) if self._left.get(each)}
         now = peer.clock()
         self._heard = {key: parts for key, parts in self._heard.items() if now - max(parts.values()) < spec.REPUBLISH}
-        recent = {uid: (then, pause) for uid, (then, pause) in self._welcomed.items() if now - then < max(2 * pause, spec.REPUBLISH)}
-        self._welcomed = recent
+        welcomed = self._welcomed.items()
+        self._welcomed = {name: (then, pause) for name, (then, pause) in welcomed if now - then < max(2 * pause, spec.REPUBLISH)}
 
     async def _renew(self, name: Name, request: Published) -> None:
         """Renews what this peer published. That no replica took it is said once, and again if one did meanwhile."""
@@ -254,7 +253,8 @@ class Upkeep:
 
     def _joined_lately(self, uid: int, now: float) -> bool:
         """Whether a peer came within the hour, so that it may hold less than it should: nobody has handed on everything since."""
-        return uid in self._welcomed and now - self._welcomed[uid][0] < spec.REPUBLISH
+        welcomed = self._welcomed.get(siphashed(uid))
+        return welcomed is not None and now - welcomed[0] < spec.REPUBLISH
 
 
 def _part(request: Put) -> bytes:

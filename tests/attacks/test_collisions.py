@@ -16,6 +16,7 @@ from p2pnb import spec
 from p2pnb.dht.lookup import Lookup
 from p2pnb.dht.quota import Quota
 from p2pnb.dht.store import Store
+from p2pnb.peer import upkeep
 from p2pnb.wire.contact import Contact, contact
 from p2pnb.wire.messages import BagAdd, BagPopular
 
@@ -67,11 +68,29 @@ def test_the_keys_of_bags(alike: list[int]) -> None:
 def test_the_keys_that_others_hand_on(alike: list[int]) -> None:
     async def test() -> None:
         async with besieged(2, 5) as network:
-            upkeep = network.members[0].living().upkeep
-            assert upkeep is not None
+            peer = network.members[0].living()
+            assert peer.upkeep is not None
             for key in alike:
-                upkeep.heard(key, BagAdd(key, bytes(32), 1))
-            await upkeep.republish()
+                peer.upkeep.heard(key, BagAdd(key, bytes(32), 1))
+            await peer.upkeep.republish()
+
+    simulate(test)
+    assert Counted.compared < A_FEW * MANY
+
+
+def test_the_uids_of_newcomers(alike: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is remembered when it looks itself up, so that it is given its records once; on a carrier where anybody chooses his uid."""
+    monkeypatch.setattr(upkeep, "AT_ONCE", MANY)
+
+    async def test() -> None:
+        async with besieged(2, 5) as network:
+            peer = network.members[0].living()
+            await peer.set(b"a record to give")
+            assert peer.upkeep is not None
+            for uid in alike * 2:
+                peer.upkeep.joining(Contact("127.0.0.1", 9, uid))
+            assert peer.upkeep._welcoming == MANY, "each of them once"
+            await peer.upkeep.republish()
 
     simulate(test)
     assert Counted.compared < A_FEW * MANY
