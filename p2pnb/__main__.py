@@ -25,6 +25,7 @@ import p2pnb
 from p2pnb import Cluster, Identity
 from p2pnb.cluster.soak import soak
 from p2pnb.errors import P2PError
+from p2pnb.words import counted
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
@@ -124,7 +125,7 @@ async def _soak(options: argparse.Namespace) -> int:
     for problem in (*result.lost, *result.errors):
         print(problem, file=sys.stderr)
     for what, count in result.failures.most_common():
-        print(f"failed {count} times: {what}", file=sys.stderr)
+        print(f"failed {counted(count, 'time')}: {what}", file=sys.stderr)
     return 0 if result.good else 1
 
 
@@ -185,7 +186,7 @@ async def _node(options: argparse.Namespace) -> int:
     )
     async with launch as cluster:
         node, others = cluster[0], len(cluster[0].routing())
-        print(f"node {node.uid} listens at {node.ip}:{node.port} and knows {others} other{'s' * (others != 1)}")
+        print(f"node {node.uid} listens at {node.ip}:{node.port} and knows {counted(others, 'other')}")
         print(f"to join it from a notebook:  {cluster.invite()}")
         print("Ctrl-C ends it", flush=True)
         await asyncio.Event().wait()

@@ -15,6 +15,8 @@ from traceback import format_exception
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from p2pnb.words import counted
+
 E = TypeVar("E", bound=BaseException)
 
 _OURS = str(Path(__file__).resolve().parent)
@@ -61,7 +63,7 @@ def two_lines(error: BaseException) -> list[str]:
     said = error.args[0] if len(error.args) == 1 and isinstance(error.args[0], str) else str(error)
     first, *more = said.splitlines() or [""]
     if more:  # a list, such as of lost points: what it begins with
-        rest = f" (and {len(more) - 1} more line{'s' * (len(more) > 2)})" if more[1:] else ""
+        rest = f" (and {counted(len(more) - 1, 'more line')})" if more[1:] else ""
         said = f"{first}: {more[0].removeprefix('- ')}{rest}"
     parts = [_place(error.__traceback__), getattr(error, "hint", ""), "%tb shows the whole traceback"]
     return [f"{_RED}{type(error).__name__}{_PLAIN}: {said}", f"{_DIM}  {'  ·  '.join(part for part in parts if part)}{_PLAIN}"]

@@ -19,7 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 MAX_LINES = 400
 
 # Who may know of whom. "base" is the few modules without a layer of their own; "top" is p2pnb itself and __main__.
-BASE = {"uid", "spec", "errors", "brief", "address", "secret"}
+BASE = {"uid", "spec", "errors", "brief", "address", "secret", "words"}
 BELOW = {
     "base": {"base"},
     "wire": {"base", "wire"},

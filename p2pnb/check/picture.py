@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from p2pnb.views import svg
+from p2pnb.words import counted
 
 RIGHT, WRONG = ("disc", svg.GREEN, "in its place"), ("cross", svg.VERMILLION, "not in its place")
 LINE, LEFT, TOP = 26.0, 40.0, 62.0
@@ -30,6 +31,6 @@ def ranking(title: str, headers: Sequence[str], rows: Sequence[tuple[Sequence[st
 
 def nobody_asked(known: int) -> str:
     """What there is to see of a lookup that knew `known` contacts and asked none of them, as SVG text: over time there is nothing."""
-    told = f"{known} contact{'s' * (known != 1)} known, and none was asked"
+    told = f"{counted(known, 'contact')} known, and none was asked"
     parts = [svg.text(20, 34, "it asked nobody", size=15), svg.text(20, 56, told, kind="soft")]
     return svg.picture(420, 76, "A lookup that asked nobody", told, parts)

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from p2pnb.brief import brief
 from p2pnb.cluster.faults import Fault, Whom, above, at_least
+from p2pnb.words import counted
 
 
 class Sessions(Protocol):
@@ -124,7 +125,7 @@ class Recorded:
                     raise brief(ValueError(f"two sessions of node {node} overlap: one ends at {end:g} s, the next starts at {start:g} s"))
 
     def __repr__(self) -> str:
-        return f"Recorded({sum(map(len, self.of.values()))} sessions of {len(self.of)} node{'s' * (len(self.of) != 1)})"
+        return f"Recorded({counted(sum(map(len, self.of.values())), 'session')} of {counted(len(self.of), 'node')})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Protocol, TextIO
 
 from p2pnb.cluster import cells
+from p2pnb.words import counted
 
 log = logging.getLogger("p2pnb")
 
@@ -138,4 +139,4 @@ def canvas() -> Canvas | None:
 
 def launching(nodes: int) -> Progress:
     """Progress of launching `nodes` nodes, shown wherever that makes sense."""
-    return Progress(f"launching {nodes} nodes", nodes, canvas())
+    return Progress(f"launching {counted(nodes, 'node')}", nodes, canvas())

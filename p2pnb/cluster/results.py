@@ -15,6 +15,7 @@ from p2pnb.views import cards, frames, pictures
 from p2pnb.views.frames import Frame
 from p2pnb.views.trie import RECORD, trie
 from p2pnb.wire.contact import Contact
+from p2pnb.words import counted
 
 if TYPE_CHECKING:
     from p2pnb.cluster.node import Node
@@ -87,8 +88,8 @@ class Lookup:
         return Replay(self._rows, self.target, self._own, f"{self.duration_s * 1000:.1f} ms: {self._found()}")
 
     def _found(self) -> str:
-        counted = [(self.hops, "hop"), (self.rpcs, "request"), (self.dials, "dial")]
-        return f"{len(self.nearest)} nearest found in " + ", ".join(f"{n} {what}{'s' * (n != 1)}" for n, what in counted)
+        effort = f"{counted(self.hops, 'hop')}, {counted(self.rpcs, 'request')}, {counted(self.dials, 'dial')}"
+        return f"{len(self.nearest)} nearest found in {effort}"
 
     def __repr__(self) -> str:
         return f"<lookup of {short(self.target)}: {self._found()}>"

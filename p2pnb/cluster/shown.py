@@ -10,6 +10,7 @@ from typing import Any
 from p2pnb.cluster.sights import Sights
 from p2pnb.views import cards
 from p2pnb.views.trie import trie
+from p2pnb.words import counted
 
 
 class Shown(Sights):
@@ -35,7 +36,7 @@ class Shown(Sights):
 
     def __repr__(self) -> str:
         summary = self._summary()
-        several = f"{summary['nodes']} node{'s' * (summary['nodes'] != 1)}"
+        several = counted(summary["nodes"], "node")
         if self._closed:
             return f"<cluster of {several}, closed>"
         dead = summary["nodes"] - summary["alive"]

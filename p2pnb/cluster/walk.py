@@ -23,6 +23,7 @@ from p2pnb.views.svg import name_of
 from p2pnb.views.widgets.steps import Step
 from p2pnb.wire.contact import Contact, contact
 from p2pnb.wire.messages import Iam, Nearest, Peers, Welcome
+from p2pnb.words import counted
 
 
 class Walk:
@@ -48,7 +49,7 @@ class Walk:
             own_address=peer.address,
         )
         seeds = len(self._lookup.events)
-        self.steps = [Step(seeds, f"{seeds} contact{'s' * (seeds != 1)} of the own table to begin with; the nearest {peer.k} must answer")]
+        self.steps = [Step(seeds, f"{counted(seeds, 'contact')} of the own table to begin with; the nearest {peer.k} must answer")]
 
     @property
     def finished(self) -> bool:
@@ -115,8 +116,8 @@ class Walk:
     def _note(self, words: str) -> None:
         lookup = self._lookup
         if lookup.finished:
-            hops, requests = f"{lookup.hops} hop{'s' * (lookup.hops != 1)}", f"{lookup.rpcs} request{'s' * (lookup.rpcs != 1)}"
-            words += f". Finished: {len(lookup.nearest)} found in {hops} with {requests}"
+            effort = f"{counted(lookup.hops, 'hop')} with {counted(lookup.rpcs, 'request')}"
+            words += f". Finished: {len(lookup.nearest)} found in {effort}"
         self.steps.append(Step(len(lookup.events), f"{1000 * self._now:.2f} ms: {words}"))
 
     def _name(self, whom: Contact) -> str:
@@ -124,4 +125,4 @@ class Walk:
 
     def _nearest(self, new: list[Contact]) -> str:
         shared = max((common_prefix_length(each.uid, self.target.int) for each in new if each.uid is not None), default=None)
-        return "" if shared is None else f", the nearest with {shared} bit{'s' * (shared != 1)} shared"
+        return "" if shared is None else f", the nearest with {counted(shared, 'bit')} shared"

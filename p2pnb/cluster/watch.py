@@ -18,6 +18,7 @@ from p2pnb.views import cards, frames, pictures
 from p2pnb.views.frames import Frame
 from p2pnb.wire.messages import to_datum
 from p2pnb.wire.sexp_outline import outline
+from p2pnb.words import counted
 
 if TYPE_CHECKING:
     from p2pnb.views.widgets.sight import Messages
@@ -163,7 +164,7 @@ class Watch:
     def __repr__(self) -> str:
         rows = self.rows()
         parts = ", ".join(f"{count} {verb}" for verb, count in _verbs(rows).items())
-        return f"<watch: {len(rows)} request{'s' * (len(rows) != 1)}{': ' + parts if parts else ''}>"
+        return f"<watch: {counted(len(rows), 'request')}{': ' + parts if parts else ''}>"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         rows = self.rows()
@@ -209,7 +210,7 @@ class Last:
         return frames.events(self._rows)
 
     def __repr__(self) -> str:
-        return f"<last call: {self.report or 'none yet'}; {len(self._rows)} request{'s' * (len(self._rows) != 1)}>"
+        return f"<last call: {self.report or 'none yet'}; {counted(len(self._rows), 'request')}>"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         report, rows = self.report, self._rows

@@ -24,6 +24,7 @@ from p2pnb.peer.peer import Peer
 from p2pnb.uid import Key
 from p2pnb.wire.contact import Contact, contact
 from p2pnb.wire.messages import Request
+from p2pnb.words import counted
 
 T = TypeVar("T")
 
@@ -44,7 +45,7 @@ def simulated(experiment: Callable[..., Coroutine[Any, Any, T]], *args: Any, **o
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
             result = runner.run(whole())
         if unhandled:
-            raise RuntimeError(f"{len(unhandled)} errors in the background, the first: {unhandled[0]}")
+            raise RuntimeError(f"{counted(len(unhandled), 'error')} in the background, the first: {unhandled[0]}")
         return result
 
     with ThreadPoolExecutor(1, "p2pnb-lab") as thread:

@@ -38,6 +38,7 @@ from p2pnb.wire.messages import is_request
 from p2pnb.wire.noise import StaticKey
 from p2pnb.wire.parcel import Parcel, ParcelChannel, opened
 from p2pnb.wire.sexp import dumps, loads
+from p2pnb.words import counted
 
 STALL_TIMEOUT = 4.5  # seconds: a reader that took nothing for so long, or up to twice that, is reset
 
@@ -95,7 +96,7 @@ class Endpoint:
         self._wall: Callable[[str, int], bool] | None = None
 
     def __repr__(self) -> str:
-        word = "closed" if self.closed else f"{len(self._by_uid)} link{'s' * (len(self._by_uid) != 1)}"
+        word = "closed" if self.closed else counted(len(self._by_uid), "link")
         return f"<Endpoint {short(self.uid)} at {self.ip}:{self.port}, {word}>"
 
     @property

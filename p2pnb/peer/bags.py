@@ -19,6 +19,7 @@ from p2pnb.peer.values import as_record_value
 from p2pnb.uid import as_key, short
 from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import Bag, BagAdd, BagPopular, BagQuery, BagRecent, BagSample
+from p2pnb.words import counted
 
 
 class BagResult(list[bytes]):
@@ -31,7 +32,7 @@ class BagResult(list[bytes]):
 
     def __repr__(self) -> str:
         shown = (
-            f"{short(entry.value)} {entry.publishers} publisher{'s' * (entry.publishers != 1)}, {entry.age} s old, "
+            f"{short(entry.value)} {counted(entry.publishers, 'publisher')}, {entry.age} s old, "
             f"listed by {entry.listed_by} of {entry.of}"
             for entry in self.entries
         )

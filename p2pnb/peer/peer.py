@@ -23,6 +23,7 @@ from p2pnb.peer.values import Values
 from p2pnb.uid import as_key, short
 from p2pnb.wire.contact import Contact
 from p2pnb.wire.messages import Peers
+from p2pnb.words import counted
 
 ENOUGH = 3  # contacts of an earlier life that answered: through them a peer finds the others
 
@@ -54,8 +55,7 @@ class Peer(Values, Bags, Namespaces):
 
     def __repr__(self) -> str:
         where = f" at {self.address[0]}:{self.address[1]}" if self.address else ""
-        contacts, records = len(self.table), len(self.store)
-        has = f"{contacts} contact{'s' * (contacts != 1)}, {records} record{'s' * (records != 1)}"
+        has = f"{counted(len(self.table), 'contact')}, {counted(len(self.store), 'record')}"
         return f"<Peer {short(self.uid)}{where}: {has}>"
 
     # --- the draft's initialization procedures ------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from p2pnb.uid import Key, short
 from p2pnb.views import pictures, svg
 from p2pnb.views.svg import FONT, MONO, ago, duration, printable, safe, theme
+from p2pnb.words import counted
 
 Summary = Mapping[str, Any]
 Facts = list[tuple[str, str]]
@@ -132,7 +133,7 @@ def cluster_card(summary: Summary, picture: str = "") -> Card:
     """
     nodes, alive = summary["nodes"], summary["alive"]
     where = f"{summary['network']} on {summary['host']}" if summary.get("host") else str(summary["network"])
-    badges = [f"{count(nodes)} node{'s' * (nodes != 1)}", f"{count(nodes - alive)} dead" if alive < nodes else "all alive", where]
+    badges = [counted(nodes, "node"), f"{count(nodes - alive)} dead" if alive < nodes else "all alive", where]
     badges += [f"network “{summary['name']}”"] if summary.get("name") else []
     note = ""
     if summary.get("closed"):
@@ -167,7 +168,7 @@ def lookup_card(summary: Summary, picture: str = "") -> Card:
     wanted: tuple[Fact, ...] = (
         ("hops", "hops", str), ("requests", "rpcs", count), ("failed", "failed", count), ("took", "duration_s", duration),
     )  # fmt: skip
-    named = [f"{short(uid) if node is None else f'#{node}'} ({bits} bit{'s' * (bits != 1)})" for node, uid, bits in summary["nearest"]]
+    named = [f"{short(uid) if node is None else f'#{node}'} ({counted(bits, 'bit')})" for node, uid, bits in summary["nearest"]]
     shown = ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
     facts = [*_facts(summary, wanted), ("nearest that answered", shown or "none"), ("target", _hex(summary["target"]))]
     return _card("Lookup", badges, facts, picture=picture)
@@ -179,13 +180,13 @@ def bag_card(summary: Summary, picture: str | None = None) -> Card:
     `entries` are the rows of `pictures.bag`: `value publishers age listed_by of`. Text has a line for each of the first twenty.
     """
     entries = list(summary["entries"])
-    badges = [summary["kind"], f"{len(entries)} value{'s' * (len(entries) != 1)}"]
+    badges = [summary["kind"], counted(len(entries), "value")]
     facts: Facts = _facts(summary, (("key", "key", _hex),))
     drawn = pictures.bag(entries[:MOST_ENTRIES]) if picture is None else picture
     more = f"{len(entries) - MOST_ENTRIES} more values are not shown." if len(entries) > MOST_ENTRIES else ""
     card = _card("Bag", badges, facts, note=more, picture=drawn)
     lines = [
-        f"  {short(row['value'])}  {row['publishers']} publisher{'s' * (row['publishers'] != 1)}, "
+        f"  {short(row['value'])}  {counted(row['publishers'], 'publisher')}, "
         f"listed by {row['listed_by']} of {row['of']}, newest vote {ago(row['age'])}"
         for row in entries[:MOST_ENTRIES]
     ]
@@ -212,7 +213,7 @@ def nodes_card(summary: Summary, picture: str = "") -> Card:
         more = f" and {len(named) - MOST_ENTRIES} more" if len(named) > MOST_ENTRIES else ""
         facts += [(meaning, ", ".join(named[:MOST_ENTRIES]) + more)] if named else []
     facts += _facts(summary, (("key", "key", _hex),))
-    return _card(f"{count(len(nodes))} node{'s' * (len(nodes) != 1)}", [], facts, picture=picture)
+    return _card(counted(len(nodes), "node"), [], facts, picture=picture)
 
 
 def still_card(title: str, picture: str) -> Card:
@@ -227,7 +228,7 @@ def watch_card(summary: Summary, picture: str = "") -> Card:
     """
     verbs: Mapping[str, int] = summary["verbs"]
     total = sum(verbs.values())
-    badges = [f"{count(total)} request{'s' * (total != 1)}", *[f"{count(n)} {verb}" for verb, n in verbs.items()]]
+    badges = [counted(total, "request"), *[f"{count(n)} {verb}" for verb, n in verbs.items()]]
     note = f"The first {summary['listed']} are listed: `watch.events()` has all." if total > summary.get("listed", total) else ""
     return _card("Watch", badges, _facts(summary, (
         ("calls", "calls", count), ("failed", "failed", count), ("sent", "bytes_out", size), ("received", "bytes_in", size),
@@ -241,7 +242,7 @@ def faults_card(summary: Summary) -> Card:
     facts = [(what, count(n)) for what, n in summary["happened"].items()]
     facts += [("on", written) for written in on] + [("mended", written) for written in mended]
     note = "" if on else "Nothing is wrong at the moment." if not mended else "All of it is mended."
-    return _card(f"{count(len(on))} fault{'s' * (len(on) != 1)}", [], facts, note=note)
+    return _card(counted(len(on), "fault"), [], facts, note=note)
 
 
 def check_card(summary: Summary, picture: str = "") -> Card:

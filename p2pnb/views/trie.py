@@ -17,6 +17,7 @@ from typing import Any
 from p2pnb.uid import BITS, common_prefix_length, short
 from p2pnb.views import svg
 from p2pnb.views.svg import number as n
+from p2pnb.words import counted
 
 Row = Mapping[str, Any]
 
@@ -129,7 +130,7 @@ def trie(
         svg.legend(shown, drawing.left, 18, width) if rows else svg.text(drawing.left, 18, "no nodes", kind="soft"),
     ]
     dead = sum(not row["alive"] for row in rows)
-    title = f"{len(rows)} node{'s' * (len(rows) != 1)} by uid" + (f", {dead} of them dead" if dead else "")
+    title = f"{counted(len(rows), 'node')} by uid" + (f", {dead} of them dead" if dead else "")
     about = "The binary trie of the uids of all nodes: two nodes are as near as their lowest common branch is low."
     return svg.picture(drawing.width, drawing.lowest + 12, title, about, parts)
 

@@ -279,7 +279,7 @@ def test_a_bag_has_a_square_for_each_publisher() -> None:
     picture = pictures.bag([{**votes(1)[0], "publishers": 9, "listed_by": 4}])
     assert len(re.findall(r"<title>\w{8}… · 9 publishers", picture)) == 9
     capped = pictures.bag([{**votes(1)[0], "publishers": 1_024}])
-    assert len(re.findall(r"<title>\w{8}… · 1024 publishers", capped)) == MOST_SQUARES
+    assert len(re.findall(r"<title>\w{8}… · 1,024 publishers", capped)) == MOST_SQUARES
 
 
 @pytest.mark.parametrize("span", [1e-6, 0.37, 1.0, 7.3, 50.0, 4_999.0, 1e6])

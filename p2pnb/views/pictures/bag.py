@@ -9,6 +9,7 @@ from p2pnb import spec
 from p2pnb.uid import short
 from p2pnb.views import svg
 from p2pnb.views.svg import ago
+from p2pnb.words import counted
 
 Row = Mapping[str, Any]
 
@@ -32,7 +33,7 @@ def bag(rows: Iterable[Row]) -> str:
     for i, row in enumerate(entries):
         y, squares = top + i * line + line / 2, min(row["publishers"], MOST_SQUARES)
         enough = row["listed_by"] >= min(spec.MERGE_QUORUM, row["of"])
-        tip = f"{short(row['value'])} · {row['publishers']} publisher{'s' * (row['publishers'] != 1)}"
+        tip = f"{short(row['value'])} · {counted(row['publishers'], 'publisher')}"
         parts += [
             svg.text(14, y + 4, short(row["value"]), kind="mono"),
             *(svg.mark("square" if enough else "box", left + 5 + 13 * s, y, 5, svg.BLUE, tip) for s in range(squares)),
@@ -43,6 +44,6 @@ def bag(rows: Iterable[Row]) -> str:
         ]
     if not entries:
         parts.append(svg.text(14, top + 18, "no values", kind="soft"))
-    title = f"A bag of {len(entries)} value{'s' * (len(entries) != 1)}"
+    title = f"A bag of {counted(len(entries), 'value')}"
     about = "A bar for each value with a square for every publisher; filled circles are the replicas that list it."
     return svg.picture(column + 240, top + max(1, len(entries)) * line + 12, title, about, parts)

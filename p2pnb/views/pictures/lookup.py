@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from p2pnb.uid import BITS, common_prefix_length, short
 from p2pnb.views import svg
 from p2pnb.views.svg import number as n
+from p2pnb.words import counted
 
 Row = Mapping[str, Any]
 At = tuple[float, float]
@@ -61,7 +62,7 @@ def timeline(
     seen = dict.fromkeys(STEPS[event] for event in STEPS if any(row["event"] == event for row in steps))
     entries = [*seen, *([("square", svg.GREEN, "who looks")] if own is not None else [])]
     drawing = _LookupDrawing(steps, target, own, width, height, svg.legend_height(entries, 58, width))
-    title = f"A lookup of {short(target)}: {len(asked)} contact{'s' * (len(asked) != 1)} asked in {drawing.duration:.3g} ms"
+    title = f"A lookup of {short(target)}: {counted(len(asked), 'contact')} asked in {drawing.duration:.3g} ms"
     about = "Contacts asked over time, higher where they share more leading bits with the target; lines come from whoever named them."
     legend = svg.legend(entries, drawing.left, 18, width)
     empty = "" if steps else svg.text(drawing.left, 18, "nobody was asked", kind="soft")
@@ -159,7 +160,7 @@ class _LookupDrawing:
             peer = "" if row["peer"] is None else f"#{row['peer']} · "
             hop = "" if row["hop"] is None else f" · hop {row['hop']}"
             bits = common_prefix_length(row["uid"], self.target)
-            what = f"{bits} bit{'s' * (bits != 1)}{hop} · {row['event']}"
+            what = f"{counted(bits, 'bit')}{hop} · {row['event']}"
             tip = f"{peer}{short(row['uid'])} · {what} at {1000 * (row['time'] - self.start):.3g} ms"
             size = 1.8 if row["event"] == "named" else 4.5
             parts.append(svg.mark(shape, x, y, size, colour, tip))

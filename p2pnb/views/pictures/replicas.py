@@ -10,6 +10,7 @@ from p2pnb.uid import short
 from p2pnb.views import svg
 from p2pnb.views.svg import number as n
 from p2pnb.views.trie import DEAD, HOLDER, KEY, LOST, RECORD, Drawing, Kind, layout
+from p2pnb.words import counted
 
 Row = Mapping[str, Any]
 
@@ -47,7 +48,7 @@ def replicas(
     drawing = Drawing(near, layout([*(row["uid"] for row in near), key]), width, lower)
     have = [row["node"] for row in near if row["alive"] and row["node"] in holders]
     should = sum(rank[node] < replication for node in have)
-    said = f"{len(have)} replica{'s' * (len(have) != 1)}, {should} of the {min(replication, len(rank))} nearest"
+    said = f"{counted(len(have), 'replica')}, {should} of the {min(replication, len(rank))} nearest"
     parts = [
         drawing.scale(), drawing.branches(key), _ranks(drawing, rank), drawing.marks(kinds), drawing.key(key), drawing.names(holders),
         svg.legend(legend, 14, 18, width),

@@ -11,6 +11,7 @@ from p2pnb.uid import BITS, common_prefix_length, short
 from p2pnb.views import svg
 from p2pnb.views.svg import ago
 from p2pnb.views.svg import number as n
+from p2pnb.words import counted
 
 Row = Mapping[str, Any]
 
@@ -48,12 +49,11 @@ def routing_table(rows: Iterable[Row], k: int = spec.K, *, own: int | None = Non
         parts.append(svg.text(14, y + 4, bucket))
         parts.append(_prefix(92, y + 4, own, bucket) if own is not None else "")
         parts += _slots([row for row in contacts if row["bucket"] == bucket], left, y, size, k)
-    known = sum(not row["cached"] for row in contacts)
-    contacts_known = f"{known} contact{'s' * (known != 1)}"
+    known = counted(sum(not row["cached"] for row in contacts), "contact")
     height = top + len(buckets) * (size + 4) + 26
-    parts.append(svg.text(14, height - 10, f"{contacts_known}; buckets not shown are empty", kind="soft", size=11))
+    parts.append(svg.text(14, height - 10, f"{known}; buckets not shown are empty", kind="soft", size=11))
     about = "One line for each number of leading bits that the contacts share with the node; k slots a line, then replacements."
-    return svg.picture(max(right + 50, 470), height, f"Routing table: {contacts_known}, k = {k}", about, parts)
+    return svg.picture(max(right + 50, 470), height, f"Routing table: {known}, k = {k}", about, parts)
 
 
 def _prefix(x: float, y: float, own: int, bucket: int) -> str:
@@ -95,4 +95,4 @@ def _slots(contacts: list[Row], left: float, y: float, size: float, k: int) -> l
 def _contact_tip(row: Row, state: str) -> str:
     peer = "" if row["peer"] is None or row["peer"] < 0 else f"#{row['peer']} · "
     age = "" if row["age_s"] is None or math.isnan(row["age_s"]) else f" {ago(row['age_s'])}"
-    return f"{peer}{short(row['uid'])} · {state}{age}" + (f" · {row['failures']} failures" if row["failures"] else "")
+    return f"{peer}{short(row['uid'])} · {state}{age}" + (f" · {counted(row['failures'], 'failure')}" if row["failures"] else "")

@@ -12,6 +12,7 @@ from typing import Any
 
 from p2pnb.views import svg
 from p2pnb.views.svg import number as n
+from p2pnb.words import counted
 
 Row = Mapping[str, Any]
 
@@ -34,7 +35,7 @@ def sequence(
     every = sorted(rows, key=lambda row: row["time"])
     shown = every[:most]
     drawing = _Drawing(shown, uids or {}, width or svg.look().width)
-    title = f"{len(every)} request{'s' * (len(every) != 1)} between {len(drawing.lanes)} nodes"
+    title = f"{counted(len(every), 'request')} between {len(drawing.lanes)} nodes"
     if len(every) > len(shown):
         title += f", the first {len(shown)} of them"
     about = "Lanes are nodes and time runs down; a solid arrow is a request, a dashed one its reply, a cross a request without one."

@@ -48,6 +48,11 @@ const STYLE = `${THEME}
 .p2p-widget.p2p-silent>:not(.p2p-gone):not(style){filter:grayscale(1) opacity(.38);pointer-events:none}
 `;
 
+// "1 bit", "2 bits", "1,024 bits"
+function counted(number, what) {
+  return `${number.toLocaleString("en")} ${what}${number === 1 ? "" : "s"}`;
+}
+
 // An element: make("div", {class: "x", text: "y", title: "z"}, child, …)
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);

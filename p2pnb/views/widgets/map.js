@@ -315,13 +315,12 @@ export default live((ui) => {
   function describe(node) {
     const flag = state.flags[node], chosen = state.selected;
     const lines = [`#${node} · ${id(node, 8)}…`, `${ground.ip}:${ground.ports[node]} · ${flag & 1 ? "alive" : "dead"}${flag & 2 ? ", cut off" : ""}`];
-    const contacts = state.contacts[node], records = state.records[node];
-    const has = `${contacts} contact${contacts === 1 ? "" : "s"} · ${records} record${records === 1 ? "" : "s"}`;
+    const has = `${counted(state.contacts[node], "contact")} · ${counted(state.records[node], "record")}`;
     if (flag & 1) lines.push(has + (flag & 4 ? " · holds the key" : ""));
     if (chosen !== null && chosen !== node) {
       const mine = parseInt(id(chosen, 8), 16), its = parseInt(id(node, 8), 16);
       const bits = Math.clz32(mine ^ its);
-      lines.push(`${bits} bit${bits === 1 ? "" : "s"} shared with #${chosen}${state.table.includes(node) ? ", in its table" : ""}`);
+      lines.push(`${counted(bits, "bit")} shared with #${chosen}${state.table.includes(node) ? ", in its table" : ""}`);
     }
     return lines.join("\n");
   }

@@ -24,6 +24,7 @@ from p2pnb.views import pictures
 from p2pnb.views.pictures.sequence import MOST_REQUESTS
 from p2pnb.views.widgets.base import Live, News, Stage, script
 from p2pnb.wire.messages import Bag
+from p2pnb.words import counted
 
 Row = Mapping[str, Any]
 
@@ -47,7 +48,7 @@ class Sight(Live):
 def sequence_state(rows: Sequence[Row], uids: Mapping[int, int], most: int = MOST_REQUESTS) -> dict[str, Any]:
     """The messages of `rows` (those of `frames.events`, with `words`) as a diagram."""
     failed = sum(row["rtt"] is None for row in rows)
-    status = f"{len(rows)} request{'s' * (len(rows) != 1)}" + (f", {failed} without a reply" if failed else "")
+    status = counted(len(rows), "request") + (f", {failed} without a reply" if failed else "")
     words = "Point at an arrow to read its message, or press ↓." if rows else ""
     return {"svg": pictures.sequence(rows, uids=uids, most=most), "status": status, "words": words}
 
@@ -94,7 +95,7 @@ def bag_state(answers: Answers, tab: str, draw: int = 0) -> dict[str, Any]:
         for each in merged
     ]
     agreed = sum(row["listed_by"] == row["of"] for row in rows)
-    status = f"{len(rows)} value{'s' * (len(rows) != 1)} at {len(answers['popular'])} replica{'s' * (len(answers['popular']) != 1)}"
+    status = f"{counted(len(rows), 'value')} at {counted(len(answers['popular']), 'replica')}"
     more = f", the first {MOST_VALUES} are drawn" if len(rows) > MOST_VALUES else ""
     words = f"All replicas agree on {agreed} of {len(rows)}{more}. A hollow bar is listed by too few to be believed." if rows else ""
     return {"svg": pictures.bag(rows[:MOST_VALUES]), "status": status, "tabs": TABS, "tab": tab, "words": words}

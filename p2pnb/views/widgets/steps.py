@@ -17,6 +17,7 @@ from p2pnb.views import pictures, svg
 from p2pnb.views.pictures.lookup import timeline
 from p2pnb.views.widgets.base import News, Stage
 from p2pnb.views.widgets.sight import Row, Sight
+from p2pnb.words import counted
 
 MOST_LISTED = 16  # candidates in the table
 HEAD = ["node", "uid", "bits shared", "hop", "state", "told by"]
@@ -28,7 +29,7 @@ def words_of(row: Row, target: int) -> str:
     """One event of a lookup in words."""
     who = svg.name_of(row["peer"], row["uid"])
     bits = None if row["uid"] is None else common_prefix_length(row["uid"], target)
-    shared = "" if bits is None else f" ({bits} bit{'s' * (bits != 1)} shared)"
+    shared = "" if bits is None else f" ({counted(bits, 'bit')} shared)"
     return f"{who}{shared} {SAID.get(row['event'], row['event'])}"
 
 

@@ -16,18 +16,18 @@ export default live((ui) => {
   ui.onState((now) => {
     state = now;
     ui.status.textContent = state.alive
-      ? `${state.id} · ${state.known} contact${state.known === 1 ? "" : "s"}, ${state.waiting} waiting · k = ${state.k}`
+      ? `${state.id} · ${counted(state.known, "contact")}, ${state.waiting} waiting · k = ${state.k}`
       : `${state.id} · killed: it has no table`;
     view.resize(top() + Math.max(1, state.rows.length) * (size() + 5 * ui.scale) + 4);
   });
 
   function describe({ row, contact, kind }) {
-    const shared = `${row.bucket} bit${row.bucket === 1 ? "" : "s"} shared`;
+    const shared = `${counted(row.bucket, "bit")} shared`;
     if (!contact) return `an empty place, ${shared}`;
     const [peer, id, age, failures, rtt, address] = contact;
     const lines = [`${peer === null ? "" : `#${peer} · `}${id}`, address, `${shared} · ${kind}`];
     if (age !== null) lines.push(`heard from ${age < 1 ? "just now" : `${age} s ago`}${rtt === null ? "" : ` · ${rtt} ms`}`);
-    if (failures) lines.push(`${failures} failure${failures > 1 ? "s" : ""} in a row`);
+    if (failures) lines.push(`${counted(failures, "failure")} in a row`);
     return lines.join("\n");
   }
 
