@@ -44,14 +44,14 @@ class Sights(Tables):
         known: set[Member] = set()  # who held it once is looked at wherever it stands
 
         def read() -> Any:
-            now = self._home.loop.time()
             near = {*known, *_nearest(self._network.members, wanted, 2 * NEAR), *self._near(wanted)}
-            holders = {member for member in near if member.peer is not None and member.peer.store.record(wanted.int, now)}
+            peers = {member: member.peer for member in near if member.peer is not None}
+            holders = {member for member, peer in peers.items() if peer.store.record(wanted.int, peer.clock())}
             known.clear()
             known.update(holders)
             uids = {member.position: member.uid.int for member in near}
             alive = [member.position for member in near if member.alive]
-            return now - self._network.log.began, uids, alive, [member.position for member in holders]
+            return self._home.loop.time() - self._network.log.began, uids, alive, [member.position for member in holders]
 
         return Replicas(wanted, lambda: self._on_thread(read), self._network.settings.replication, self._stage)
 
@@ -66,9 +66,9 @@ class Sights(Tables):
         wanted = as_key(key)
 
         def read() -> Answers:
-            now = self._home.loop.time()
-            bags = [member.living().store.bags for member in self._near(wanted)[: spec.MERGE_PEERS]]
-            popular, recent = [each.popular(wanted.int, now) for each in bags], [each.recent(wanted.int, now) for each in bags]
+            peers = [member.living() for member in self._near(wanted)[: spec.MERGE_PEERS]]
+            popular = [peer.store.bags.popular(wanted.int, peer.clock()) for peer in peers]
+            recent = [peer.store.bags.recent(wanted.int, peer.clock()) for peer in peers]
             return {
                 "popular": [Bag(entries) for entries in popular if entries is not None],
                 "recent": [Bag(entries) for entries in recent if entries is not None],
@@ -89,20 +89,24 @@ class Sights(Tables):
         point = Key.from_int(point_of(public, entry.int))
 
         def read() -> Any:
-            now = self._home.loop.time()
             near = self._near(point)
             having = {member: member.living().store.namespaces for member in near}
+            now = {member: member.living().clock() for member in near}
             nodes = [
                 member
                 for rank, member in enumerate(near)
-                if rank < self._network.settings.replication or having[member].get(public, entry.int, now) is not None
+                if rank < self._network.settings.replication or having[member].get(public, entry.int, now[member]) is not None
             ][:COLUMNS]
             rows = [
                 {"node": member.position, "sequence": each.sequence, "value": each.value, "signature": each.signature, "age_s": each.age}
                 for member in nodes
-                for each in having[member].requests(point.int, now)
+                for each in having[member].requests(point.int, now[member])
             ]
-            refused = [{"node": member.position, **row} for member in nodes for row in having[member].refused(public, entry.int, now)]
+            refused = [
+                {"node": member.position, **row}
+                for member in nodes
+                for row in having[member].refused(public, entry.int, now[member])
+            ]
             return [{"node": member.position, "uid": member.uid.int} for member in nodes], rows, refused
 
         called = f"“{name}”" if isinstance(name, str) else short(entry)

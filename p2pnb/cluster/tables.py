@@ -128,18 +128,19 @@ class Tables(Base):
 
     def _stored(self, kind: str) -> list[dict[str, Any]]:
         def read() -> list[dict[str, Any]]:
-            now = self._home.loop.time()
-            return [
-                {"node": member.position, **row} for member in self._network.living for row in member.living().store.rows(now)[kind]
-            ]
+            rows: list[dict[str, Any]] = []
+            for member in self._network.living:
+                peer = member.living()
+                rows += [{"node": member.position, **row} for row in peer.store.rows(peer.clock())[kind]]
+            return rows
 
         return self._on_thread(read)
 
     def _dealings(self) -> list[dict[str, Any]]:
-        now = self._home.loop.time()
         rows: list[dict[str, Any]] = []
         for member in self._network.living:
             peer, endpoint = member.living(), member.endpoint
+            now = peer.clock()
             stored = peer.store.stored_for(now)
             for row in endpoint.traffic() if endpoint is not None else ():
                 uid = row["uid"]
@@ -151,11 +152,10 @@ class Tables(Base):
 
     def _holdings(self, key: int) -> list[dict[str, Any]]:
         """A row for each living node and kind of record that it has at `key`, and one with no kind for a node that has none."""
-        now = self._home.loop.time()
         rows: list[dict[str, Any]] = []
         for member in self._network.living:
-            store = member.living().store
-            record = store.record(key, now)
+            peer = member.living()
+            record = peer.store.record(key, peer.clock())
             ages: dict[str, float] = {}
             for request in () if record is None else record.requests:
                 kind = KINDS[type(request)]
