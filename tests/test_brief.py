@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from p2pnb import Author, Cluster, brief, check, run, xor_space
-from p2pnb.cluster.churn import Recorded, Weibull
+from p2pnb.cluster.churn import Recorded
+from p2pnb.cluster.distributions import Weibull
 from p2pnb.cluster.faults import Latency, Liars, Loss, Partition
 from p2pnb.cluster.lan import resolve
 from p2pnb.dht.lookup import Lookup
@@ -130,8 +131,8 @@ def shell() -> Iterator[Any]:
         ("check.lookup(lambda: 0)", "cannot be called as MyLookup("),
         ("check.nearest(none, seed='x')", "seed is an integer"),
         ("check.nearest(none).assert_all()", "points: "),
-        ("Loss(-0.1)", "a loss of -0.1"),
-        ("Loss(5)", "a loss of 5"),
+        ("Loss(-0.1)", "a loss is a share"),
+        ("Loss(5)", "not 5"),
         ("Latency(-1)", "not -1"),
         ("Latency('50ms')", "not '50ms'"),
         ("Latency(0.05, jitter=1)", "too early"),

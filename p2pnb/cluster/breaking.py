@@ -10,8 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from p2pnb.brief import brief
+from p2pnb.cluster.amounts import as_number
 from p2pnb.cluster.call import Call
-from p2pnb.cluster.churn import Churn, Recorded, Sessions, Weibull
+from p2pnb.cluster.churn import Churn, Recorded
+from p2pnb.cluster.distributions import Sessions, Weibull
 from p2pnb.cluster.faults import Fault
 from p2pnb.cluster.inforce import Faults
 from p2pnb.cluster.member import Member
@@ -86,13 +88,20 @@ class Breaking(Tables):
         changed: dict[str, Any] = {}
         for each in ("nodes", "others"):
             whom = getattr(fault, each, None)
-            if isinstance(whom, (int, float)) and not isinstance(whom, bool):
+            if isinstance(whom, float):
                 if not 0 <= whom <= 1:
-                    raise brief(ValueError(f"{fault.name} of {whom!r} nodes? One node is cluster[{whom}], a share is a number of 0 to 1"))
+                    raise brief(ValueError(f"{fault.name} of {whom!r} of all nodes: a share is a number of 0 to 1"))
+            elif as_number(whom) is not None:  # 1 may be meant as one node, or as all of them
+                raise brief(ValueError(f"{fault.name} of {whom} nodes? One node is cluster[{whom}], a share is a number of 0.0 to 1.0"))
             elif whom is not None:
                 nodes = whom if isinstance(whom, (list, tuple)) else [whom]
-                changed[each] = tuple(self._member(node, fault.name) for node in nodes)
+                changed[each] = tuple(self._befallen(node, fault.name) for node in nodes)
         return replace(fault, **changed)
+
+    def _befallen(self, node: Any, fault: str) -> Member:
+        if not isinstance(node, Node):
+            raise brief(TypeError(f"{fault} takes nodes, not {node!r}: write nodes={_meant(node)}, a list of them, or a share such as 0.3"))
+        return self._member(node, fault)
 
     def _chosen(self, nodes: tuple[Node, ...], fraction: float | None, verb: str) -> Callable[[], list[Member]]:
         if fraction is not None:

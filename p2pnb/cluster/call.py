@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from p2pnb.brief import brief
 from p2pnb.cluster import interrupt
+from p2pnb.cluster.amounts import as_timeout
 from p2pnb.cluster.background import Background, background, on_background
 from p2pnb.cluster.progress import INTERVAL, Progress
 from p2pnb.errors import ClusterClosed, RequestTimeout
@@ -57,7 +58,7 @@ def new_cause(name: str) -> str:
 class _Work(Generic[T]):
     """The state that a call and its task share; everything that changes it runs on the cluster's thread."""
 
-    __slots__ = ("background", "done", "error", "name", "seen", "task", "timer", "traceback", "value", "waiters")
+    __slots__ = ("background", "done", "error", "name", "seen", "task", "timer", "traceback", "value", "waited", "waiters")
 
     value: T
 
@@ -70,6 +71,7 @@ class _Work(Generic[T]):
         self.error: BaseException | None = None
         self.traceback: TracebackType | None = None
         self.seen = False
+        self.waited = False  # somebody did, and may have given up
         self.waiters: dict[object, Callable[[], object]] = {}
 
     def start(self, coroutine: Coroutine[Any, Any, T], timeout: float | None) -> None:
@@ -131,7 +133,8 @@ class _Work(Generic[T]):
             raise ClusterClosed(f"{self.name} will never be done: the thread it ran on has ended, or belongs to the parent process")
 
     def __del__(self) -> None:
-        if self.error is not None and not self.seen and not isinstance(self.error, asyncio.CancelledError):
+        expected = isinstance(self.error, asyncio.CancelledError) or (self.waited and isinstance(self.error, ClusterClosed))
+        if self.error is not None and not self.seen and not expected:
             whole = None if hasattr(self.error, "_render_traceback_") else self.error  # one line where the message says it all
             log.warning("%s failed, and nobody awaited it: %r", self.name, self.error, exc_info=whole)
 
@@ -175,7 +178,7 @@ class Call(Coroutine[Any, Any, T]):
         self._progress = progress
         self._drivers: dict[object, Generator[Any, Any, T]] = {}
         try:
-            seconds = _seconds(timeout)
+            seconds = as_timeout(timeout)
             self._work: _Work[T] = _Work(home or background(), f"{name}(…)")
             context = copy_context()
             context.run(CAUSE.set, self.cause)
@@ -227,6 +230,7 @@ class Call(Coroutine[Any, Any, T]):
         work = self._work
         woken = loop.create_future()
         near = loop is work.background.loop
+        work.waited = True
         work.waiters[woken] = partial(_resolve, woken) if near else partial(_wake, work.background, loop, woken)
         try:
             work.check()
@@ -248,6 +252,7 @@ class Call(Coroutine[Any, Any, T]):
         __tracebackhide__ = True
         work = self._work
         over = threading.Event()
+        work.waited = True
         work.waiters[over] = partial(_set, work.background, over)
 
         def step() -> None:
@@ -346,16 +351,6 @@ class Call(Coroutine[Any, Any, T]):
             if sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] == "asyncio":
                 return True  # it asks its tasks whether they have a coroutine
             raise brief(TypeError(self._forgotten("is neither true nor false")))
-
-
-def _seconds(timeout: float | None) -> float | None:
-    if timeout is None:
-        return None
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-        raise brief(TypeError(f"timeout is a number of seconds or None, not {type(timeout).__name__}"))
-    if not timeout > 0:
-        raise brief(ValueError(f"timeout is more than 0 seconds, not {timeout}: leave it out to wait as long as it takes"))
-    return float(timeout)
 
 
 def _consumer() -> object:

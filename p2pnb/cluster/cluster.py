@@ -18,14 +18,18 @@ from p2pnb.brief import brief
 from p2pnb.cluster import cells, lan, progress
 from p2pnb.cluster.breaking import Breaking
 from p2pnb.cluster.call import Call
+from p2pnb.cluster.distributions import Seconds, as_latency
 from p2pnb.cluster.member import Member, Settings
-from p2pnb.cluster.network import Latency, Network
+from p2pnb.cluster.network import Network
 from p2pnb.cluster.node import Node
 from p2pnb.cluster.options import (
     VIRTUAL_LATENCY,
     as_addresses,
+    as_identities,
+    as_loss,
     as_policies,
     as_ports,
+    as_seed,
     as_store,
     check,
     check_count,
@@ -73,7 +77,7 @@ class Cluster(Breaking, Shown):
         encryption: bool | None = None,
         codec: bool = True,
         full_join: bool = False,
-        latency: Latency | None = None,
+        latency: Seconds | None = None,
         loss: float = 0.0,
         policies: Mapping[str, Any] | None = None,
         store: str | os.PathLike[str] | None = None,
@@ -85,10 +89,11 @@ class Cluster(Breaking, Shown):
 
         `network`: "tcp" (real encrypted sockets), "memory" (in process) or "virtual" (in process and in simulated time, which
         passes only while a call is awaited: `await cluster.advance(3600)` runs an hour, and the same `seed` gives the same run).
-        On the last two, `latency` one way is a number of seconds or a function of a `random.Random` (by default 0, virtual
-        0.05), `loss` a share of 0 to 1, and `encryption` is on or off (by default on, virtual off). `seed` fixes uids, keys
-        and choices; such keys are predictable, so it is for loopback only. `codec=False` (neither on "tcp" nor with encryption)
-        hands messages over without writing and reading their text: the same messages, sizes and times, in much less of yours.
+        On the last two, `latency` one way is a number of seconds (by default 0, virtual 0.05), a distribution such as `Lognormal(0.05)`
+        of `p2pnb.faults`, or a function of a `random.Random`, `loss` a share of 0 to 1, and `encryption` is on or off (by default on,
+        virtual off). `seed`, an integer, fixes uids, keys and choices; such keys are predictable, so it is for loopback only.
+        `codec=False` (neither on "tcp" nor with encryption) hands messages over without writing and reading their text: the same
+        messages, sizes and times, in much less of yours.
 
         `replication`, `k`, `alpha`: as `Peer` has them. `host`: "127.0.0.1", "lan" for this machine's address in its local
         network, or an address. `name` keeps networks apart. `ports` to listen on; any free ones by default. `bootstrap`:
@@ -107,7 +112,7 @@ class Cluster(Breaking, Shown):
         """
         virtual = network == "virtual"
         encryption = not virtual if encryption is None else encryption
-        latency = (VIRTUAL_LATENCY if virtual else 0.0) if latency is None else latency
+        delay = as_latency((VIRTUAL_LATENCY if virtual else 0.0) if latency is None else latency)
         settings = Settings(
             lan.resolve(host),
             name,
@@ -122,8 +127,9 @@ class Cluster(Breaking, Shown):
             policies=as_policies(policies),
         )
         addresses = as_addresses(bootstrap)
-        check(n, network, settings, seed, latency, loss)
-        made = cls(Network(network, settings, seed, latency, loss, identities), network)
+        lost, number = as_loss(loss), as_seed(seed)
+        check(n, network, settings, number, delay, lost)
+        made = cls(Network(network, settings, number, delay, lost, as_identities(identities)), network)
         earlier = [each for each in _launches.remember(cells.this_cell(), made) if not each._closed]
         if earlier:
             print(f"closing {earlier[-1]!r}, which this cell launched before")  # noqa: T201 (said to whoever reran the cell)
@@ -138,6 +144,8 @@ class Cluster(Breaking, Shown):
         self._home.acquire(self, self._close)
         try:
             await self._network.grow(n, bootstrap, step)
+        except GeneratorExit:  # it was dropped with its whole world
+            raise
         except BaseException:
             await self._close()
             raise

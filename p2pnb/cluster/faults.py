@@ -15,14 +15,13 @@ Wires can only be bent where they are pretended: `Latency`, `Loss`, `Partition` 
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, fields
-from random import Random
 from typing import Any, ClassVar
 
 from p2pnb.brief import brief
+from p2pnb.cluster.amounts import above, at_least, share, yes_or_no
+from p2pnb.cluster.distributions import Seconds, as_latency, drawing, drawn
 from p2pnb.net.memory import Condition
 
 Whom = Any  # a Node, several, a share of 0 to 1, or None for all of them
@@ -59,28 +58,37 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Latency(Fault):
-    """Everything to and from `nodes` takes `seconds` one way, up to `jitter` more or less; or `seconds(rng)`, drawn anew each time."""
+    """Everything to and from `nodes` takes `seconds` one way, up to `jitter` more or less.
 
-    seconds: float | Callable[[Random], float] = 0.05
+    `seconds` may be a distribution, such as `Lognormal(0.05)`, or a function `seconds(rng)`, drawn anew each time. Where several
+    latencies meet, the newest one holds.
+    """
+
+    seconds: Seconds = 0.05
     jitter: float = 0.0
     nodes: Whom = None
     wires: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not callable(self.seconds):
-            at_least(0, self.seconds, "a latency is a number of seconds, 0 or more, or a function of a random.Random")
-            at_least(0, self.jitter, "jitter is a number of seconds, 0 or more")
-            if self.jitter > self.seconds:
-                early = f"{self.jitter:g} s of jitter would let something arrive too early"
-                raise brief(ValueError(f"with {self.seconds:g} s of latency, {early}"))
+        steady = as_latency(self.seconds)
+        at_least(0, self, "jitter", "jitter is a number of seconds, 0 or more")
+        if callable(steady):
+            if self.jitter:
+                raise brief(ValueError("what is drawn anew each time has its own jitter: leave out one of the two"))
+            return
+        object.__setattr__(self, "seconds", steady)
+        if self.jitter > steady:
+            raise brief(ValueError(f"with {steady:g} s of latency, {self.jitter:g} s of jitter would let something arrive too early"))
 
     def bend(self, wire: Condition) -> None:
         """Applies it to one direction of one wire."""
-        seconds, jitter = self.seconds, self.jitter
-        if callable(seconds) or not jitter:
+        seconds: Any = self.seconds
+        if drawn(seconds):
+            wire.latency = drawing(seconds)
+        elif not self.jitter:
             wire.latency = seconds
         else:
-            least, most = seconds - jitter, seconds + jitter
+            least, most = seconds - self.jitter, seconds + self.jitter
             wire.latency = lambda rng: rng.uniform(least, most)
 
 
@@ -93,7 +101,7 @@ class Loss(Fault):
     wires: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _share(self.share, "a loss")
+        share(self, "share", "a loss")
 
     def bend(self, wire: Condition) -> None:
         wire.loss = 1 - (1 - wire.loss) * (1 - self.share)
@@ -111,6 +119,7 @@ class Partition(Fault):
     def __post_init__(self) -> None:
         if self.nodes is None:
             raise brief(ValueError("a partition parts some from the others: Partition(cluster[:5]), or Partition(0.5)"))
+        yes_or_no(self, "one_way")
 
     def bend(self, wire: Condition) -> None:
         wire.blocked = True
@@ -125,7 +134,7 @@ class SlowReaders(Fault):
     wires: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        at_least(0, self.bytes_a_second, "a reader takes 0 bytes a second or more")
+        at_least(0, self, "bytes_a_second", "a reader takes 0 bytes a second or more")
 
     def bend(self, wire: Condition) -> None:
         wire.rate = min(wire.rate, max(self.bytes_a_second, 1e-9))
@@ -140,8 +149,8 @@ class Resets(Fault):
     nodes: Whom = None
 
     def __post_init__(self) -> None:
-        _share(self.share, "resets")
-        above(0, self.every, "`every` is a number of seconds above 0")
+        share(self, "share", "what is reset")
+        above(0, self, "every", "`every` is a number of seconds above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +167,8 @@ class Crash(Fault):
 
     def __post_init__(self) -> None:
         if self.back_after is not None:
-            at_least(0, self.back_after, "`back_after` is a number of seconds, 0 or more, or None")
+            at_least(0, self, "back_after", "`back_after` is a number of seconds, 0 or more, or None")
+        yes_or_no(self, "silent", "disk")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +183,8 @@ class Skew(Fault):
     rate: float = 1.0
 
     def __post_init__(self) -> None:
-        at_least(0, self.ahead, "a clock never runs backwards: `ahead` is a number of seconds, 0 or more")
-        above(0, self.rate, "a clock never runs backwards: its `rate` is a number above 0")
+        at_least(0, self, "ahead", "a clock never runs backwards: `ahead` is a number of seconds, 0 or more")
+        above(0, self, "rate", "a clock never runs backwards: its `rate` is a number above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +200,7 @@ class DiskErrors(Fault):
     share: float = 1.0
 
     def __post_init__(self) -> None:
-        _share(self.share, "disk errors")
+        share(self, "share", "what fails")
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +218,8 @@ class Liars(Fault):
     lies: str | tuple[str, ...] = "values"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.lies, (str, tuple, list)) or not self.lies:
+            raise brief(ValueError(f"`lies` is one or several of {', '.join(LIES)}, not {self.lies!r}"))
         for lie in self.told:
             if lie not in LIES:
                 raise brief(ValueError(f"{lie!r} is no lie that is known here: there are {', '.join(LIES)}"))
@@ -224,22 +236,3 @@ def _shown(value: Any) -> str:
     if hasattr(value, "position"):
         return f"[{value.position}]"
     return value.__name__ if hasattr(value, "__name__") else str(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def at_least(least: float, value: Any, what: str) -> None:
-    if not _is_number(value) or value < least:
-        raise brief(ValueError(f"{what}, not {value!r}"))
-
-
-def above(least: float, value: Any, what: str) -> None:
-    if not _is_number(value) or value <= least:
-        raise brief(ValueError(f"{what}, not {value!r}"))
-
-
-def _share(value: Any, what: str) -> None:
-    if not _is_number(value) or not 0 <= value <= 1:
-        raise brief(ValueError(f"{what} of {value!r}: it is a share, a number of 0 to 1"))

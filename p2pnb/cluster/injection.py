@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import os
 import random
 from collections import deque
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from p2pnb.brief import brief
 from p2pnb.cluster.churn import Churn, Recorded
+from p2pnb.cluster.distributions import drawing
 from p2pnb.cluster.faults import Crash, DiskErrors, Fault, Latency, Liars, Loss, Partition, Resets, Skew, SlowReaders, Whom
 from p2pnb.cluster.liars import BrokenDisk, Liar
 from p2pnb.cluster.member import Kept, Member
@@ -71,7 +73,13 @@ class Injection:
 
     def begin(self, faults: Iterable[Fault]) -> list[Active]:
         """Does these to the network: all of them, or, where one cannot be, none. Raises `ValueError`."""
-        begun = [self._made(fault) for fault in faults]
+        before = self._count, self._rng.getstate()
+        try:
+            begun = [self._made(fault) for fault in faults]
+        except ValueError:
+            self._count = before[0]
+            self._rng.setstate(before[1])
+            raise
         for active in begun:
             self.on.append(active)
             self._note(active, "begins", active.members)
@@ -133,37 +141,32 @@ class Injection:
             if fault.back_after is not None:
                 self._spawn(active.tasks, self._back_later(active, fault.back_after))
         elif isinstance(fault, Churn):
-            for member in members:
-                if isinstance(fault.sessions, Recorded):
-                    if fault.sessions.of.get(member.position):
-                        self._spawn(active.tasks, self._follow(active, fault, member, fault.sessions.of[member.position]))
-                else:
-                    rng = random.Random(f"{self._rng.random()} {member.position}")
-                    self._spawn(active.tasks, self._come_and_go(active, fault, member, rng))
+            for member in self._befallen(active):
+                self._churn(active, fault, member)
         elif isinstance(fault, Resets):
             self._spawn(active.tasks, self._reset(active, fault))
         elif isinstance(fault, Skew):
-            for member in members:
-                member.skew(fault.ahead, fault.rate)
+            for member in self._befallen(active):
+                member.skew(fault.ahead, self._rate(member))
         elif isinstance(fault, (Liars, DiskErrors)):
             for member in members:
                 if member.peer is not None:
                     self._corrupt(active, member.peer)
 
+    def _befallen(self, active: Active) -> list[Member]:
+        """Whom it befalls, dead or alive."""
+        return self._network.members if active.members is None else active.members
+
     def _undo(self, active: Active) -> None:
         fault = active.fault
-        members = self._network.living if active.members is None else active.members
         if isinstance(fault, (Crash, Churn)):
             for member in list(active.down):
                 self._bring_back(active, member)
         elif isinstance(fault, Partition):
             for member in self._network.living:
                 member.living().recheck()
-        elif isinstance(fault, Skew):
-            for member in members:
-                member.skew(0.0, 1.0)
-        elif isinstance(fault, (Liars, DiskErrors)):
-            for member in members:
+        elif isinstance(fault, (Skew, Liars, DiskErrors)):
+            for member in self._befallen(active):
                 if member.peer is not None:
                     self.dress(member)
 
@@ -252,24 +255,44 @@ class Injection:
         if member not in self._network.members:  # given up while it came back
             await member.close()
 
-    async def _come_and_go(self, active: Active, fault: Churn, member: Member, rng: random.Random) -> None:
-        sessions: Any = fault.sessions
+    def welcome(self, members: Iterable[Member]) -> None:
+        """These have joined: where everybody comes and goes, so do they."""
+        for active in self.on:
+            if isinstance(active.fault, Churn) and active.members is None:
+                for member in members:
+                    self._churn(active, active.fault, member)
+
+    def _churn(self, active: Active, fault: Churn, member: Member) -> None:
+        sessions = fault.sessions
+        if not isinstance(sessions, Recorded):
+            rng = random.Random(f"{self._rng.random()} {member.position}")
+            self._spawn(active.tasks, self._come_and_go(active, fault, member, drawing(sessions), rng))
+        elif member.position in sessions.of:
+            self._spawn(active.tasks, self._follow(active, fault, member, sessions.of[member.position]))
+
+    async def _come_and_go(
+        self, active: Active, fault: Churn, member: Member, session: Callable[[random.Random], float], rng: random.Random
+    ) -> None:
         while True:
-            await asyncio.sleep(sessions.draw(rng))
+            await asyncio.sleep(session(rng))
             if self._crash(active, member, fault.silent, fault.disk):
-                await asyncio.sleep(fault.absence.draw(rng))
+                await asyncio.sleep(fault.absence(rng))
                 await asyncio.shield(self._bring_back(active, member))
 
     async def _follow(self, active: Active, fault: Churn, member: Member, sessions: list[tuple[float, float]]) -> None:
+        """A session ends when it was recorded to end, whether the node has joined again by then or not."""
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        began, back = loop.time(), None
         for start, end in sessions:
             if start > loop.time() - began:
                 crashed = self._crash(active, member, fault.silent, fault.disk)
                 await asyncio.sleep(began + start - loop.time())
-                if crashed:
-                    await asyncio.shield(self._bring_back(active, member))
+                back = self._bring_back(active, member) if crashed else None
+            if end == math.inf:
+                return
             await asyncio.sleep(max(0.0, began + end - loop.time()))
+            if back is not None and not member.alive:  # its disk is still being read
+                await asyncio.wait([back])
         self._crash(active, member, fault.silent, fault.disk)
 
     # --- peers ----------------------------------------------------------------------------------------------------------
@@ -284,6 +307,12 @@ class Injection:
         for active in self.on:
             if active.touches(member):
                 self._corrupt(active, peer)
+        if member.rate != (rate := self._rate(member)):
+            member.skew(0.0, rate)
+
+    def _rate(self, member: Member) -> float:
+        """How fast its clock runs, by all that is wrong with it."""
+        return math.prod(active.fault.rate for active in self.on if isinstance(active.fault, Skew) and active.touches(member))
 
     def _corrupt(self, active: Active, peer: Peer) -> None:
         fault = active.fault

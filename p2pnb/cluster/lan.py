@@ -17,7 +17,7 @@ def resolve(host: Any) -> str:
     if host == "lan":
         return lan_address()
     try:
-        address = ipaddress.ip_address(host)
+        address = ipaddress.ip_address(host if isinstance(host, str) else "")
     except ValueError:
         raise brief(ValueError(f'host is an address of this machine, "127.0.0.1" or "lan", not {host!r}')) from None
     if address.is_unspecified or address.is_multicast:

@@ -62,16 +62,16 @@ class SkewedClock:
     def __init__(self, true: Callable[[], float]) -> None:
         self._true = true
         self._since = self._shown = true()
-        self._rate = 1.0
+        self.rate = 1.0
 
     def __call__(self) -> float:
-        return self._shown + (self._true() - self._since) * self._rate
+        return self._shown + (self._true() - self._since) * self.rate
 
     def skew(self, ahead: float, rate: float) -> None:
         """It jumps `ahead` seconds, and runs at `rate` from now on."""
         self._shown = self() + ahead
         self._since = self._true()
-        self._rate = rate
+        self.rate = rate
 
 
 class Member:
@@ -184,6 +184,11 @@ class Member:
         """What a disk would have of it now."""
         peer = self.living()
         return Kept(peer.store, peer.published)
+
+    @property
+    def rate(self) -> float:
+        """How fast its clock runs."""
+        return 1.0 if self._clock is None else self._clock.rate
 
     def skew(self, ahead: float, rate: float) -> None:
         """Sets its clock wrong: `ahead` by so many seconds, and running at `rate`."""

@@ -91,16 +91,19 @@ class Network:
             await self._join(new, bootstrap, alone=first, step=step)
             if self.settings.full_join:
                 await self._fill(new)
-        except BaseException:
+        except BaseException as error:
             for member in new:
                 self.positions.pop(member.uid.int, None)
             self.members[:] = [member for member in self.members if member not in new]
+            if isinstance(error, GeneratorExit):  # it was dropped with its whole world
+                raise
             await asyncio.gather(*(member.close() for member in new))
             raise
         self._pace()
         for member in new:
             if member.peer is not None and member.peer.upkeep is not None and not self.settings.full_join:
                 member.peer.upkeep.fill_far_buckets()
+        self.injection.welcome(new)
         return new
 
     def _make(self, position: int, carrier: Carrier) -> Member:

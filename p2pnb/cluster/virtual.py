@@ -95,8 +95,10 @@ class VirtualHome(Background):
             try:
                 self.loop.drive(SLICE)
             except Stalled as stalled:
+                why = f"; what failed in the background: {self.errors[-1]!r}" if self.errors else ""
+                hint = f"no node of this cluster has anything to do, and what this call waits for cannot come{why}"
                 for work in list(self._awaited):
-                    work.end(Stalled(f"{stalled}: no node of this cluster has anything to do, and what this call waits for cannot come"))
+                    work.end(Stalled(f"{stalled}: {hint}"))
 
     @contextmanager
     def _uncollected(self) -> Iterator[None]:

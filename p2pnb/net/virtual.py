@@ -101,7 +101,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> _Handle:
-        when = max(when, self.clock + TICK)
+        when = max(self.clock + TICK, when)  # in this order NaN, which is at no time, is at once
         handle = _Handle(when, callback, args, self, context)
         handle._scheduled = True
         self._count += 1

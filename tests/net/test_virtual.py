@@ -189,3 +189,14 @@ def test_dropping_a_world_says_nothing(recwarn: pytest.WarningsRecorder, caplog:
     gc.collect()
     assert not recwarn.list
     assert not caplog.records
+
+
+def test_a_timer_for_no_time_at_all_is_due_at_once() -> None:
+    async def whole() -> float:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        await asyncio.wait_for(asyncio.sleep(float("nan")), 5.0)
+        await asyncio.sleep(3.0)
+        return loop.time() - begun
+
+    assert simulate(whole()) == pytest.approx(3.0, abs=1e-3)

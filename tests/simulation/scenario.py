@@ -22,7 +22,8 @@ from typing import Any
 from unittest import mock
 
 from p2pnb import Author, key_of, spec
-from p2pnb.cluster.churn import Churn, Exponential
+from p2pnb.cluster.churn import Churn
+from p2pnb.cluster.distributions import Exponential
 from p2pnb.cluster.injection import Active
 from p2pnb.cluster.member import Member, Settings
 from p2pnb.cluster.network import Network
