@@ -72,7 +72,7 @@ class Liar:
     def _lie(self, request: Request, ip: str) -> Reply | None:
         told, rng = self._told, self._rng
         if isinstance(request, NamespaceSet):
-            self._oldest.setdefault(key_of_request(request), Version(request.value, request.signature, request.sequence))
+            self._oldest.setdefault(key_of_request(request), request.version)
         if isinstance(request, (Set, BagAdd, NamespaceSet)):
             return Stored(True) if "promises" in told else None
         if isinstance(request, Ref) and "values" in told:

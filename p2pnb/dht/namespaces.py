@@ -175,9 +175,7 @@ class NamespaceStore:
         age = None if entry is None else age_at(now, entry.since)
         if entry is None or age is None:
             return []
-        return [
-            NamespaceSet(entry.public_key, entry.key, each.value, each.signature, each.sequence, age) for each in entry.versions
-        ]
+        return [NamespaceSet.of(entry.public_key, entry.key, each, age) for each in entry.versions]
 
     def rows(self, now: float) -> list[dict[str, Any]]:
         """One dict a version, oldest first: public_key, key, sequence, value, signature, age_s (since the entry was renewed)."""

@@ -76,8 +76,9 @@ class Store:
             return self.values.put(key, request.value, now, age=request.age, publisher=publisher, group=group)
         if isinstance(request, BagAdd):
             return self.bags.put(key, request.value, now, age=request.age, publisher=publisher, group=group)
-        version = Version(request.value, request.signature, request.sequence)
-        return self.namespaces.put(request.public_key, request.key, version, now, age=request.age, publisher=publisher, group=group)
+        return self.namespaces.put(
+            request.public_key, request.key, request.version, now, age=request.age, publisher=publisher, group=group
+        )
 
     def get(self, request: Get, now: float) -> Value | Bag | Version | None:
         """The reply to `request` from what is kept here; None when there is nothing."""

@@ -151,7 +151,7 @@ def published_at(request: Published) -> Name:
 
 def published_body(request: Published) -> bytes:
     if isinstance(request, NamespaceSet):
-        return _version(Version(request.value, request.signature, request.sequence))
+        return _version(request.version)
     return request.value if isinstance(request, Set) else b""
 
 
@@ -161,9 +161,7 @@ def published_of(name: bytes, body: bytes) -> Published:
         return Set(body)
     if name[:1] == b"b":
         return BagAdd(int.from_bytes(name[1 : 1 + BYTES], "big"), name[1 + BYTES :])
-    version = _read_version(body)
-    key = int.from_bytes(name[1 + BYTES :], "big")
-    return NamespaceSet(name[1 : 1 + BYTES], key, version.value, version.signature, version.sequence)
+    return NamespaceSet.of(name[1 : 1 + BYTES], int.from_bytes(name[1 + BYTES :], "big"), _read_version(body))
 
 
 def pin_at(pin: Pin) -> Name:

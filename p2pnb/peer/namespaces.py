@@ -134,7 +134,7 @@ class Namespaces(Records):
             return None, search
         version = newest.aged(None)
         age = handed_on(newest.age, self.clock() - began)
-        told = NamespaceSet(public, name, version.value, version.signature, version.sequence, UNTOLD_AGE if age is None else age)
+        told = NamespaceSet.of(public, name, version, UNTOLD_AGE if age is None else age)
         self._tell(told, [whom for whom, reply in answers if not isinstance(reply, Version) or reply.aged(None) != version])
         return version, search
 

@@ -192,9 +192,7 @@ class Upkeep:
         answers, _ = await self._peer.survey(point, NamespaceRef(mine.public_key, mine.key))
         found = (reply for _, reply in answers if isinstance(reply, Version) and reply.sequence > mine.sequence)
         newest = merge.newest(found, partial(version_holds, self._peer.network, mine.public_key, mine.key))
-        if newest is None:
-            return None
-        return NamespaceSet(mine.public_key, mine.key, newest.value, newest.signature, newest.sequence)
+        return None if newest is None else NamespaceSet.of(mine.public_key, mine.key, newest)
 
     async def _hand_on(self, key: int, now: float) -> None:
         """Gives what is kept at `key` to whoever is nearest now, but for what somebody else handed on within the hour.

@@ -83,6 +83,16 @@ class NamespaceSet:
     sequence: int = 0
     age: int | None = None
 
+    @classmethod
+    def of(cls, public_key: bytes, key: int, version: Version, age: int | None = None) -> NamespaceSet:
+        """What asks to keep `version`; with `age` a hand-over, whatever age the version itself states."""
+        return cls(public_key, key, version.value, version.signature, version.sequence, age)
+
+    @property
+    def version(self) -> Version:
+        """What it asks to keep."""
+        return Version(self.value, self.signature, self.sequence)
+
 
 @dataclass(frozen=True, slots=True)
 class NamespaceRef:

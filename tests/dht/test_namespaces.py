@@ -146,7 +146,7 @@ def test_a_newcomer_gets_all_versions(store: NamespaceStore) -> None:
 
 
 def version_in(request: NamespaceSet) -> Version:
-    return Version(request.value, request.signature, request.sequence)
+    return request.version
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -126,7 +126,7 @@ class Keeping:
         if request.age is not None and after > max(now - request.age, before or 0.0) + HAIR:
             self._say(f"a hand-over of age {request.age} made a {item[0]} of node {self.position} {after - (before or 0.0):.0f} s younger")
         self._taken(item, now - after)
-        kept = rank_of(Version(request.value, request.signature, request.sequence)) if isinstance(request, NamespaceSet) else True
+        kept = rank_of(request.version) if isinstance(request, NamespaceSet) else True
         if taken is True:
             self._acknowledge(item, kept)
             return True
