@@ -13,7 +13,6 @@ from p2pnb import spec
 from p2pnb.dht import merge
 from p2pnb.dht.expiry import handed_on
 from p2pnb.dht.merge import MergedEntry
-from p2pnb.peer.cause import UPKEEP
 from p2pnb.peer.records import Records
 from p2pnb.peer.values import as_record_value
 from p2pnb.uid import as_key, short
@@ -120,7 +119,7 @@ class Bags(Records):
         for entry in listed[: spec.MAX_UNANSWERED]:
             age = handed_on(entry.age + 1, self.clock() - began)  # it was rounded down
             if age is not None:
-                self.requests.ask(nearest, BagAdd(key, entry.value, age), lambda *_: None, cause=UPKEEP)
+                self.hand_over(nearest, BagAdd(key, entry.value, age))
 
     async def _bag_at(self, kind: str, uid: Any, query: BagQuery) -> BagResult:
         self._begin(f"bag_{kind}_at")

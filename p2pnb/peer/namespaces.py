@@ -19,7 +19,6 @@ from p2pnb.dht.namespaces import point_of
 from p2pnb.dht.signature import sign, version_holds
 from p2pnb.disk.rows import Pin
 from p2pnb.errors import BadSignature, NotFound, StaleSequence, StoreFull
-from p2pnb.peer.cause import UPKEEP
 from p2pnb.peer.identity import as_public_key, as_signing_key
 from p2pnb.peer.records import Records
 from p2pnb.peer.report import Report
@@ -144,7 +143,7 @@ class Namespaces(Records):
             if whom is None:
                 self.spawn(self._own_answer(newest))
             else:
-                self.requests.ask(whom, newest, lambda *_: None, cause=UPKEEP)
+                self.hand_over(whom, newest)
 
     async def _pinned(self, public: bytes, name: int, signature: bytes) -> Version | None:
         request = NamespaceRef(public, name, signature)

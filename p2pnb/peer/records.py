@@ -14,6 +14,7 @@ from p2pnb.dht.deferred import Deferred
 from p2pnb.dht.lookup import Lookup
 from p2pnb.dht.store import Put
 from p2pnb.errors import PeerUnreachable, StoreFull
+from p2pnb.peer.cause import UPKEEP
 from p2pnb.peer.core import Core
 from p2pnb.peer.replication import Replication
 from p2pnb.peer.report import Report
@@ -114,6 +115,10 @@ class Records(Core):
                 ahead(whom)
 
         return await self.search(key, Peers(key), want=want, thrifty=True, along=along if self.k >= want else None)
+
+    def hand_over(self, whom: Contact, request: Put) -> None:
+        """Hands a record to `whom`, in the background: what comes of it changes nothing."""
+        self.requests.ask(whom, request, lambda *_: None, cause=UPKEEP)
 
     async def ask_at(self, uid: Any, request: Request) -> Reply:
         """What the peer known as `uid` replies. Looks for it where the table does not have it; raises `PeerUnreachable`."""

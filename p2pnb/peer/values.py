@@ -8,7 +8,6 @@ from p2pnb import spec
 from p2pnb.brief import brief, unawaited
 from p2pnb.dht.expiry import handed_on
 from p2pnb.errors import NotFound, ValueTooLarge
-from p2pnb.peer.cause import UPKEEP
 from p2pnb.peer.records import MORE_TRIES, Records
 from p2pnb.uid import Key, as_key, key_of
 from p2pnb.wire.contact import Contact
@@ -81,7 +80,7 @@ class Values(Records):
         mends one replica: whoever only claims to have nothing gets no more than this out of it.
         """
         if nearest and nearest[0].uid is not None and holder.uid is not None and nearest[0].uid ^ key < holder.uid ^ key:
-            self.requests.ask(nearest[0], request, lambda *_: None, cause=UPKEEP)
+            self.hand_over(nearest[0], request)
 
 
 def as_value(value: Any) -> bytes:
