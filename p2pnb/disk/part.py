@@ -83,6 +83,10 @@ class Part:
         self._disk.soon()
         return written
 
+    def delete(self, name: Name) -> Deferred[bool]:
+        """As `write`, of something that is gone."""
+        return self.write(name, lambda: None)
+
     def is_pending(self, name: Name) -> bool:
         """Whether what was written last under `name` has not reached the disk."""
         return name in self._looks or name in self._under_way

@@ -109,7 +109,7 @@ class DiskStore(Store):
             name = Name(each.kind, each.name)
             kept = kept_of(name, each.moment, each.body)
             if kept is None:
-                self._part.write(name, _gone)
+                self._part.delete(name)
             else:
                 names[id(kept)] = name
                 found.append((isinstance(kept, KeptVote) and kept.publisher is None, each.moment, kept))
@@ -121,7 +121,7 @@ class DiskStore(Store):
         for count, (_, moment, kept) in enumerate(found, 1):
             if not self._restore(kept, now):
                 self.dropped += moment + spec.EXPIRY > now
-                self._part.write(names[id(kept)], _gone)
+                self._part.delete(names[id(kept)])
             if count % SLICE == 0:
                 yield
         for each in self._part.found(ALLOWANCE):
@@ -141,9 +141,3 @@ def _state(kept: KeptNow) -> State | None:
     """How it is, for a commit: the row's body is made on the disk's own thread."""
     found = kept()
     return None if found is None else (found.since, partial(body_of, found))
-
-
-def _gone() -> None:
-    """A row that is to be deleted."""
-
-

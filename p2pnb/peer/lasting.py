@@ -126,7 +126,7 @@ class Lasting:
         if len(self.pins) > MOST_PINS:
             forgotten, _ = self.pins.popitem(last=False)
             if self.part is not None:
-                self.part.write(forgotten, _gone)
+                self.part.delete(forgotten)
 
     def pinned(self, public_key: bytes, key: int, signature: bytes) -> Version | None:
         """The version with this signature, if it was pinned before."""
@@ -172,7 +172,3 @@ def address_before(part: Part) -> tuple[str, int] | None:
 
 def _contacts(contacts: list[Contact]) -> bytes:
     return dumps([[each.ip, each.port, each.uid] for each in sorted(contacts, key=lambda each: each.uid or 0)])
-
-
-def _gone() -> None:
-    """A row that is to be deleted."""
