@@ -11,7 +11,7 @@ from p2pnb.dht import namespaces
 from p2pnb.dht.namespaces import NamespaceStore, point_of
 from p2pnb.dht.quota import Quota
 from p2pnb.dht.signature import public_key_of, sign
-from p2pnb.wire.messages import NamespaceSet, Version
+from p2pnb.wire.messages import Version
 
 DAY = spec.EXPIRY
 KEY = 7
@@ -139,14 +139,10 @@ def test_a_newcomer_gets_all_versions(store: NamespaceStore) -> None:
     assert {request.age for request in requests} == {31}
     newcomer = NamespaceStore(Quota())
     for request in requests:
-        assert newcomer.put(request.public_key, request.key, version_in(request), 1_000.0, age=request.age)
+        assert newcomer.put(request.public_key, request.key, request.version, 1_000.0, age=request.age)
     assert kept(newcomer, 1_000.0) == [2, 4, 6]
     assert newcomer.get(AUTHOR, KEY, 1_000.0 + DAY - 32) == version(6).aged(86_399)
     assert newcomer.get(AUTHOR, KEY, 1_000.0 + DAY - 31) is None
-
-
-def version_in(request: NamespaceSet) -> Version:
-    return request.version
 
 
 @pytest.mark.parametrize("seed", range(5))
