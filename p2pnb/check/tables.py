@@ -94,4 +94,3 @@ CASES: list[Case[Nearest]] = [
     Case("fewer than n", 1, "n = 8 of three contacts: all three, nearest first", fewer),
     Case("nobody", 1, "no contacts: an empty list", nobody),
 ]
-

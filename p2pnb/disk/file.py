@@ -252,4 +252,3 @@ def _salvage(connection: sqlite3.Connection) -> Iterator[Row]:
                 if each[:3] not in seen and is_whole(each):
                     seen.add(each[:3])
                     yield Row(*each)
-

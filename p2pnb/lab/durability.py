@@ -285,4 +285,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-

@@ -140,4 +140,3 @@ def test_a_flood_over_links_is_refused_and_shown() -> None:
             assert sum(peer.store.stored_for(peer.clock()).values()) >= 2 * 39 * LARGE
 
     simulate(test)
-
