@@ -12,7 +12,7 @@ from statistics import median
 
 from p2pnb.check.picture import ranking
 from p2pnb.check.report import Case, Report, Tried, listed, report
-from p2pnb.dht.policies import Merge, check_merge, merged, name_of
+from p2pnb.dht.policies import Merge, check_merge, merged
 from p2pnb.wire.messages import Bag, BagEntry
 
 Answer = Sequence[tuple[str, int]]  # what a replica lists: a letter for the value, and how many publishers it counts
@@ -27,7 +27,7 @@ def merge(policy: Merge, seed: int = 0) -> Report:
     it cannot be called so. `seed` chooses the order of the replicas.
     """
     check_merge(policy)
-    return report(policy, name_of(policy).removesuffix("()"), CASES, seed)
+    return report(policy, CASES, seed)
 
 
 def _try(policy: Merge, rng: random.Random, answers: list[Answer], right: str, doubtful: str = "") -> Tried:

@@ -16,7 +16,7 @@ from p2pnb import spec
 from p2pnb.check.picture import nobody_asked
 from p2pnb.check.report import Case, Report, Tried, listed, report
 from p2pnb.check.simulation import Network, nearest, uid_of
-from p2pnb.dht.policies import check_lookup, name_of
+from p2pnb.dht.policies import check_lookup
 from p2pnb.dht.policy_lookup import PolicyLookup
 from p2pnb.views import pictures
 from p2pnb.wire.contact import Contact, contact
@@ -34,7 +34,7 @@ def lookup(policy: Policy, seed: int = 0) -> Report:
     Raises `TypeError` when it lacks something. `seed` chooses the networks and the order of contacts.
     """
     check_lookup(policy)
-    return report(policy, name_of(policy).removesuffix("()"), CASES, seed)
+    return report(policy, CASES, seed)
 
 
 # --- scripts ----------------------------------------------------------------------------------------------------------
@@ -77,6 +77,15 @@ class Script:
     def found(self) -> list[int]:
         return [uid_of(each) for each in self.it.nearest]
 
+    @property
+    def asked(self) -> list[int]:
+        """All that it has asked, in that order."""
+        return [uid_of(each) for each in self.it.asked]
+
+    @property
+    def state(self) -> str:
+        return "finished" if self.it.finished else "not finished"
+
     def tried(self, right: bool, got: str) -> Tried:
         return Tried(right, got, lambda: drawn(self.it, lambda uid: uid))
 
@@ -117,7 +126,7 @@ def nearer_at_the_end(policy: Policy, rng: random.Random) -> Tried:
         script.reply(uid, *([4] if uid == 24 else []))
         todo += script.ask()
     right = script.it.finished and set(script.found) == {4, 8, 16}
-    return script.tried(right, f"asked {listed([uid_of(each) for each in script.it.asked])}, found {listed(script.found)}")
+    return script.tried(right, f"asked {listed(script.asked)}, found {listed(script.found)}")
 
 
 def past_a_failure(policy: Policy, rng: random.Random) -> Tried:
@@ -129,8 +138,8 @@ def past_a_failure(policy: Policy, rng: random.Random) -> Tried:
     script.ask()
     script.reply(24)
     script.ask()
-    ended = "finished" if script.it.finished else "not finished"
-    return script.tried(script.it.finished and set(script.found) == {16, 24}, f"{ended}, found {listed(script.found)}")
+    right = script.it.finished and set(script.found) == {16, 24}
+    return script.tried(right, f"{script.state}, found {listed(script.found)}")
 
 
 def all_dead(policy: Policy, rng: random.Random) -> Tried:
@@ -138,16 +147,15 @@ def all_dead(policy: Policy, rng: random.Random) -> Tried:
     while asked := script.ask():
         for uid in asked:
             script.fail(uid)
-    ended = "finished" if script.it.finished else "not finished"
     right = script.it.finished and not script.found and script.it.rpcs == 5
-    return script.tried(right, f"{ended} after asking {script.it.rpcs}, found {listed(script.found)}")
+    return script.tried(right, f"{script.state} after asking {script.it.rpcs}, found {listed(script.found)}")
 
 
 def nobody_known(policy: Policy, rng: random.Random) -> Tried:
     script = Script(policy, rng)
     asked = script.ask()
     right = script.it.finished and not asked and not script.found
-    return script.tried(right, f"{'finished' if script.it.finished else 'not finished'}, found {listed(script.found)}")
+    return script.tried(right, f"{script.state}, found {listed(script.found)}")
 
 
 def not_itself(policy: Policy, rng: random.Random) -> Tried:
@@ -156,8 +164,8 @@ def not_itself(policy: Policy, rng: random.Random) -> Tried:
     for uid in (8, 16, 24):
         script.reply(uid, 2)
         script.ask()
-    asked = [uid_of(each) for each in script.it.asked]
-    return script.tried(2 not in asked and 2 not in script.found, f"asked {listed(asked)}, found {listed(script.found)}")
+    right = 2 not in script.asked and 2 not in script.found
+    return script.tried(right, f"asked {listed(script.asked)}, found {listed(script.found)}")
 
 
 def nobody_twice(policy: Policy, rng: random.Random) -> Tried:
@@ -166,8 +174,7 @@ def nobody_twice(policy: Policy, rng: random.Random) -> Tried:
     while todo:
         script.reply(todo.pop(0), 8, 16, 24, 4, 12)
         todo += script.ask()
-    asked = [uid_of(each) for each in script.it.asked]
-    twice = sorted({uid for uid in asked if asked.count(uid) > 1})
+    twice = sorted({uid for uid in script.asked if script.asked.count(uid) > 1})
     return script.tried(not twice, f"asked {listed(twice)} again" if twice else "nobody was asked twice")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from p2pnb.brief import brief
+from p2pnb.dht.policies import bare_name_of
 from p2pnb.views import cards
 from p2pnb.views.frames import Frame
 
@@ -24,7 +25,7 @@ _OWN = str(Path(__file__).resolve().parents[1])
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What came of a case: whether it was right, in words, and what to draw if it was not (SVG text, or what makes it)."""
+    """What came of a case: whether it was right, in words, and what draws it, as SVG text, if it was not."""
 
     right: bool
     got: str
@@ -93,7 +94,7 @@ class Report(Frame):
         return cards.mimebundle(f"{style}{card.html}{table}", repr(self))
 
 
-def report(policy: T, name: str, cases: Sequence[Case[T]], seed: int) -> Report:
+def report(policy: T, cases: Sequence[Case[T]], seed: int) -> Report:
     """Tries every case, each with randomness of its own, so that one more case changes no other."""
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise brief(TypeError(f"seed is an integer, not {seed!r}"))
@@ -111,7 +112,7 @@ def report(policy: T, name: str, cases: Sequence[Case[T]], seed: int) -> Report:
     lost = next((outcome.picture for outcome in tried if not outcome.right and outcome.picture is not None), None)
     made = Report(rows).astype({"points": "int64", "of": "int64"})
     full = Report(made)
-    full.policy, full.picture = name, "" if lost is None else lost()
+    full.policy, full.picture = bare_name_of(policy), "" if lost is None else lost()
     return full
 
 

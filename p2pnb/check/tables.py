@@ -8,7 +8,7 @@ from p2pnb.check.picture import ranking
 from p2pnb.check.report import Case, Report, Tried, listed, report
 from p2pnb.check.simulation import nearest as truth
 from p2pnb.check.simulation import uid_of
-from p2pnb.dht.policies import Nearest, check_nearest, chosen, name_of
+from p2pnb.dht.policies import Nearest, check_nearest, chosen
 from p2pnb.uid import BITS, short
 from p2pnb.wire.contact import Contact, contact
 
@@ -22,7 +22,7 @@ def nearest(policy: Nearest, seed: int = 0) -> Report:
     Raises `TypeError` when it cannot be called so.
     """
     check_nearest(policy)
-    return report(policy, name_of(policy).removesuffix("()"), CASES, seed)
+    return report(policy, CASES, seed)
 
 
 def _try(policy: Nearest, rng: random.Random, uids: list[int], target: int, n: int) -> Tried:

@@ -206,7 +206,8 @@ def name_of(policy: Any) -> str:
     return f"{name}()" if name and "<" not in name else "the policy"
 
 
-def _bare(policy: Any) -> str:
+def bare_name_of(policy: Any) -> str:
+    """The same without the brackets."""
     return name_of(policy).removesuffix("()")
 
 
@@ -235,14 +236,14 @@ def check_lookup(policy: Any) -> None:
     missing = [name for name in ("next", "replied", "failed", "finished", "nearest") if not hasattr(made, name)]
     if missing:
         lacks = " and no ".join(map(repr, missing))
-        raise brief(TypeError(f"{_bare(policy)} has no {lacks}: a lookup needs what {__name__}.LookupPolicy has"))
+        raise brief(TypeError(f"{bare_name_of(policy)} has no {lacks}: a lookup needs what {__name__}.LookupPolicy has"))
     contact = Contact("127.0.0.1", 1, 2)
     _check_call(made.next, "next(now)", 0.0)
     _check_call(made.replied, "replied(contact, hints, now)", contact, [], 0.0)
     _check_call(made.failed, "failed(contact, now)", contact, 0.0, **dialled_of(made, False))
     if callable(made.finished) or callable(made.nearest):
-        name = "finished" if callable(made.finished) else "nearest"
-        raise brief(TypeError(f"{_bare(policy)}.{name} is a method, and is to be an attribute or a property: write @property above it"))
+        method = f"{bare_name_of(policy)}.{'finished' if callable(made.finished) else 'nearest'}"
+        raise brief(TypeError(f"{method} is a method, and is to be an attribute or a property: write @property above it"))
 
 
 def dialled_of(lookup: Any, dialled: bool) -> dict[str, bool]:
@@ -263,4 +264,4 @@ def _check_call(policy: Any, how: str, *args: Any, **kwargs: Any) -> None:
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
-        raise brief(TypeError(f"{_bare(policy)}{signature} cannot be called as {how}: {error}")) from None
+        raise brief(TypeError(f"{bare_name_of(policy)}{signature} cannot be called as {how}: {error}")) from None
