@@ -48,13 +48,19 @@ def unawaited(value: object) -> bool:
     return hasattr(value, "__await__") and not isinstance(value, Done)
 
 
+def shell() -> Any:
+    """The IPython shell of this process, if there is one; IPython is not loaded for the question."""
+    ipython = sys.modules.get("IPython")
+    return None if ipython is None else ipython.get_ipython()
+
+
 def rendered() -> list[str]:
     """The lines that IPython shows for the exception that it has at hand: two, or all of them where somebody asked for more."""
     raised = sys.exc_info()[1]
     error = raised or getattr(sys, "last_value", None)
-    shell = _shell()
-    if error is None or shell is None or raised is None or str(shell.InteractiveTB.mode) != "Context":
-        return _whole(error, shell)
+    ipython = shell()
+    if error is None or ipython is None or raised is None or str(ipython.InteractiveTB.mode) != "Context":
+        return _whole(error, ipython)
     return two_lines(error)
 
 
@@ -81,15 +87,10 @@ def _place(traceback: TracebackType | None) -> str:
     return found
 
 
-def _whole(error: BaseException | None, shell: Any) -> list[str]:
+def _whole(error: BaseException | None, ipython: Any) -> list[str]:
     if error is None:
         return []
-    if shell is None:  # something else that knows IPython's custom
+    if ipython is None:  # something else that knows IPython's custom
         return "".join(format_exception(error)).splitlines()
-    lines: list[str] = shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__)
+    lines: list[str] = ipython.InteractiveTB.structured_traceback(type(error), error, error.__traceback__)
     return lines
-
-
-def _shell() -> Any:
-    ipython = sys.modules.get("IPython")
-    return None if ipython is None else ipython.get_ipython()

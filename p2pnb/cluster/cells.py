@@ -11,9 +11,10 @@ This file finds out and remembers; closing is the caller's.
 from __future__ import annotations
 
 import hashlib
-import sys
 import weakref
 from typing import Any, Generic, NamedTuple, TypeVar
+
+from p2pnb.brief import shell
 
 C = TypeVar("C")
 
@@ -24,12 +25,6 @@ class Cell(NamedTuple):
     id: str  # the same whenever this cell is run
     execution: str  # another one each time
     named: bool  # whether the frontend named it: somebody looks at a notebook
-
-
-def shell() -> Any:
-    """The IPython shell of this process, if there is one; IPython is not loaded for the question."""
-    ipython = sys.modules.get("IPython")
-    return ipython.get_ipython() if ipython is not None else None
 
 
 def in_kernel() -> bool:

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol, TextIO
 
+from p2pnb.brief import shell
 from p2pnb.cluster import cells
 from p2pnb.words import counted
 
@@ -122,7 +123,7 @@ class Notebook:
         self._publish("", "")
 
     def _publish(self, plain: str, rich: str) -> None:
-        publisher = cells.shell().display_pub
+        publisher = shell().display_pub
         publisher.publish({"text/plain": plain, "text/html": rich}, transient={"display_id": self._id}, update=self._begun)
         self._begun = True
 

@@ -276,6 +276,6 @@ def test_what_a_notebook_shows_is_escaped(monkeypatch: pytest.MonkeyPatch) -> No
             def publish(data: dict[str, str], **_: object) -> None:
                 published.append(data)
 
-    monkeypatch.setattr(cells, "shell", Shell)
+    monkeypatch.setattr(progress, "shell", Shell)
     Notebook("id").show(Progress("<b>launching</b>", 3, None))
     assert "<b>" not in published[0]["text/html"]
