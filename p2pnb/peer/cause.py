@@ -10,5 +10,5 @@ from contextvars import ContextVar
 
 UPKEEP = "upkeep"
 
-CAUSE: ContextVar[str] = ContextVar("p2pnb.cluster.call", default=UPKEEP)
+CAUSE: ContextVar[str] = ContextVar("p2pnb.peer.cause", default=UPKEEP)
 """The running call's id, such as "set#12"; "upkeep" outside of calls."""
