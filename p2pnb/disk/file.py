@@ -136,11 +136,28 @@ class RecordsFile:
             self._notice(f"{self._log_path} was damaged: what was written last is lost; replicas may still have it")
 
     def _weed(self, connection: sqlite3.Connection) -> None:
-        """Deletes the rows that are not as they were written, and says how many."""
-        damaged = [each[:3] for each in connection.execute(_READ) if not is_whole(each)]
-        if damaged:
-            connection.executemany(_DELETE, damaged)
-            self._notice(f"{len(damaged)} damaged records of {self.path} were dropped; replicas may still have them")
+        """Drops the rows that are not as they were written, and says how many.
+
+        Where a name is damaged, rows stand in the wrong order, and looking for one does not find it: all are written anew.
+        """
+        last: tuple[Any, ...] = ()
+        damaged, ordered = 0, True
+        for each in connection.execute(_READ):
+            if is_whole(each):
+                ordered, last = ordered and last < each[:3], each[:3]
+            else:
+                damaged += 1
+        if damaged or not ordered:
+            saved = sorted(_salvage(connection), key=_moment)
+            self._replace(connection, saved)
+            self._notice(f"{damaged} damaged records of {self.path} were dropped; replicas may still have them")
+
+    def _replace(self, connection: sqlite3.Connection, rows: list[Row]) -> None:
+        """These rows in the place of all that there are."""
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("DELETE FROM records")
+        connection.executemany(_PUT, rows)
+        connection.execute("COMMIT")
 
     def _inspect(self) -> str:
         """What is at the path, looked at without SQLite, which would already change it."""
@@ -238,6 +255,10 @@ class RecordsFile:
         log.warning("%s", text)
 
 
+def _moment(row: Row) -> float:
+    return row.moment
+
+
 def _is_damage(error: sqlite3.Error) -> bool:
     """Whether `error` says something of the file, rather than of the disk, of permissions or of who else uses it."""
     return error.sqlite_errorcode & 0xFF not in _CIRCUMSTANCES
@@ -246,6 +267,7 @@ def _is_damage(error: sqlite3.Error) -> bool:
 def _salvage(connection: sqlite3.Connection) -> Iterator[Row]:
     """The rows that can still be read and are as they were written, from either end of a damaged table."""
     seen: set[tuple[Any, ...]] = set()
+    connection.execute("PRAGMA writable_schema=ON")  # or nothing of a file that is too short could be read
     for direction in ("ASC", "DESC"):
         with contextlib.suppress(sqlite3.Error):
             for each in connection.execute(f"{_READ} ORDER BY node {direction}, kind {direction}, name {direction}"):

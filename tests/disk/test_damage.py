@@ -191,3 +191,47 @@ def test_a_log_that_was_just_begun_anew_is_no_damage(tmp_path: Path) -> None:
         damaged.write_bytes(after[:at] + bytes([after[at] ^ 4]) + after[at + 1 :])
         assert committed_frames(damaged, page) == 1, f"byte {at} is wrong"
     base.close()
+
+
+def test_a_bit_that_flips_in_a_name_costs_one_record_and_hides_no_other(tmp_path: Path) -> None:
+    """The rows stand in the order of their names: where one is wrong, looking for it, or for its neighbours, goes astray."""
+
+    async def test() -> None:
+        before = await written(tmp_path / "whole", n=60)
+        octets = (tmp_path / "whole" / "records.db").read_bytes()
+        opened = Opened(tmp_path / "whole")
+        node = opened.part.node
+        opened.close()
+        places = [at for at in range(len(octets)) if octets.startswith(node, at)]
+        assert len(places) > 50
+        for at in places[:: len(places) // 5]:
+            for bit in (0x80, 0x01):
+                path = tmp_path / f"{at}-{bit}"
+                path.mkdir()
+                (path / "records.db").write_bytes(octets[:at] + bytes([octets[at] ^ bit]) + octets[at + 1 :])
+                opened = Opened(path)
+                assert opened.disk.nodes() == {node}, "nobody else's records are here"
+                found = opened.records()
+                assert len(before) - 1 <= len(found)
+                assert all(before[name] == content for name, content in found.items())
+                opened.close()
+                again = Opened(path)
+                assert (again.records(), again.disk.notices) == (found, []), "it is said once"
+                again.close()
+
+    run(test)
+
+
+def test_of_a_file_that_was_cut_short_something_is_saved(tmp_path: Path) -> None:
+    async def test() -> None:
+        before = await written(tmp_path, n=400)
+        octets = (tmp_path / "records.db").read_bytes()
+        (tmp_path / "records.db").write_bytes(octets[: len(octets) * 9 // 10])
+        opened = Opened(tmp_path)
+        found = opened.records()
+        assert found
+        assert all(before[name] == content for name, content in found.items())
+        assert "was set aside as records.db.damaged-1" in opened.disk.notices[0]
+        opened.close()
+
+    run(test)
