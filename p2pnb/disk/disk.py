@@ -246,13 +246,14 @@ class Disk:
 
 def _directory(path: str | os.PathLike[str]) -> Path:
     directory = Path(path).expanduser()
-    if directory.exists() and not directory.is_dir():
-        raise StoreError(f"a store is a directory, and {directory} is a file: give another path")
     try:
+        if directory.exists() and not directory.is_dir():
+            raise StoreError(f"a store is a directory, and {directory} is a file: give another path")
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         strangers = [each.name for each in directory.iterdir()]
-    except OSError as error:
-        raise StoreError(f"the store {directory} cannot be used: {error.strerror}; give another path, or see who owns it") from error
+    except (OSError, ValueError) as error:  # the latter for a path that none can be
+        why = error.strerror if isinstance(error, OSError) else error
+        raise StoreError(f"the store {str(directory)!r:.200} cannot be used: {why}; give another path, or see who owns it") from error
     if strangers and not any(name.startswith(RECORDS) or name.endswith(".key") for name in strangers):
         raise StoreError(f"{directory} holds other things ({sorted(strangers)[0]}, say): give a new directory, or an empty one")
     return directory

@@ -4,8 +4,8 @@ It is one table of rows, each with its checksum (see `rows.py`), in WAL mode wit
 returned, the rows have been handed to the disk with fsync. Killing the process at any moment loses nothing of that, nor
 does a loss of power, as far as the disk keeps what it acknowledged.
 
-Opening it: a file of a newer version or of another program is refused and left as it was. A file that another process
-has open is refused. A file that is damaged is set aside under another name, never deleted, and what of it can still be
+Opening it: a file of a newer version or of another program is refused and left as it was. A file that somebody has open is
+refused (see `hold.py`). A file that is damaged is set aside under another name, never deleted, and what of it can still be
 read and has its right checksum is carried over into a new one; so a node starts with what is left, and its replicas have
 the rest. `notices` says what happened.
 
@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from p2pnb.disk.hold import Hold
 from p2pnb.disk.rows import PURGED, Row, is_whole
 from p2pnb.disk.wal import committed_frames
 from p2pnb.errors import StoreError
@@ -61,8 +62,17 @@ class RecordsFile:
         self.notices: list[str] = []
         self._connect = connect
         try:
+            self._hold = Hold(path.parent)
+        except BlockingIOError:
+            raise self._in_use() from None
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}; give another path, or see who owns it") from error
+        try:
             self._connection = self._open()
-        except sqlite3.Error as error:
+        except BaseException as error:
+            self._hold.release()
+            if not isinstance(error, sqlite3.Error):
+                raise
             raise StoreError(f"{path} cannot be opened: {error}; see whether the disk is in order and has room") from error
 
     def write(self, rows: Iterable[Row], gone: Iterable[tuple[bytes, int, bytes]] = ()) -> None:
@@ -97,6 +107,7 @@ class RecordsFile:
 
     def close(self) -> None:
         self._connection.close()
+        self._hold.release()
 
     # --- opening ----------------------------------------------------------------------------------------------------------
 
@@ -162,6 +173,8 @@ class RecordsFile:
     def _inspect(self) -> str:
         """What is at the path, looked at without SQLite, which would already change it."""
         try:
+            if self.path.exists() and not self.path.is_file():  # reading from a pipe would wait for ever
+                raise StoreError(f"{self.path} is no regular file: it was left as it is; give another path")
             with self.path.open("rb") as file:
                 header = file.read(_HEADER)
         except FileNotFoundError:
@@ -197,10 +210,13 @@ class RecordsFile:
                 return connection  # what it is, is found out next
             connection.close()
             if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                used = "is in use by another process, or by another cluster of this one"
-                raise StoreError(f"{self.path} {used}: close that one first, or give another path") from None
+                raise self._in_use() from None
             raise StoreError(f"{self.path} cannot be opened: {error}; see whether it may be written here") from error
         return connection
+
+    def _in_use(self) -> StoreError:
+        used = "is in use by another process, or by another cluster of this one"
+        return StoreError(f"{self.path} {used}: close that one first, or give another path")
 
     def _trouble(self, connection: sqlite3.Connection) -> str:
         """What is wrong with the file as a whole; "" when nothing is."""
