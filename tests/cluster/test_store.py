@@ -309,7 +309,10 @@ def test_disk_errors_are_met_where_the_file_is_written(tmp_path: Path) -> None:
     alive(test)
 
 
-def test_full_disks_refuse_and_the_nodes_live(tmp_path: Path) -> None:
+def test_full_disks_refuse_and_the_nodes_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("disk", "part"):
+        monkeypatch.setattr(f"p2pnb.disk.{module}.RETRY", 0.1)  # it is real time that would pass
+
     async def test() -> None:
         async with Cluster.launch(6, network="memory", store=tmp_path) as cluster:
             key = await cluster[0].set(b"before")

@@ -74,8 +74,10 @@ def test_a_cell_is_interrupted_at_once_and_the_cluster_lives_on(kernel: Any, cel
 
 
 def test_progress_is_drawn_while_a_large_cluster_is_launched(kernel: Any) -> None:
-    launched = kernel.run("cluster = await Cluster.launch(1000, network='virtual')", cell="progress")
+    kernel.run("from p2pnb.cluster import progress; patience, progress.PATIENCE = progress.PATIENCE, 0.05")
+    launched = kernel.run("cluster = await Cluster.launch(300, network='virtual')", cell="progress")
+    assert not kernel.run("progress.PATIENCE = patience").error
     lines = [content["data"]["text/plain"] for content in launched.displays]
-    assert any("launching 1,000 nodes" in line for line in lines), launched
+    assert any("launching 300 nodes" in line for line in lines), launched
     assert lines[-1] == ""
     assert kernel.run(CLOSE).result == "[]"

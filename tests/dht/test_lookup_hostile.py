@@ -133,16 +133,19 @@ def test_ten_thousand_lying_contacts_cannot_make_it_flood_anybody(seed: int) -> 
     rng = random.Random(seed)
     target, own = rng.getrandbits(BITS), rng.getrandbits(BITS)
     hosts = [*HOSTS, *(f"93.184.{rng.randrange(256)}.{rng.randrange(256)}" for _ in range(9))]
-    invented = []
-    for _ in range(10_000):
+
+    @cache
+    def lying(number: int) -> Contact:
+        rng = random.Random(f"{seed} {number}")
         ip = rng.choice(hosts if rng.random() < 0.7 else NOT_HOSTS)
-        invented.append(contact(ip, rng.randrange(65_536), target ^ rng.getrandbits(rng.randrange(200, 256))))
+        return contact(ip, rng.randrange(65_536), target ^ rng.getrandbits(rng.randrange(200, 256)))
+
     seeds = [contact(f"198.51.{number}.7", 9_000, rng.getrandbits(BITS)) for number in range(20)]
     asked: list[Contact] = []
 
     def answer(whom: Contact) -> list[Contact] | str:
         asked.append(whom)
-        return REFUSED if rng.random() < 0.2 and whom not in seeds else rng.sample(invented, 20)
+        return REFUSED if rng.random() < 0.2 and whom not in seeds else [lying(number) for number in rng.sample(range(10_000), 20)]
 
     lookup = Lookup(target, own, seeds, want=20, now=0.0, own_address=("93.184.1.1", 9_000))
     drive(lookup, answer)

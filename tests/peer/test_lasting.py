@@ -24,6 +24,13 @@ def rng() -> random.Random:
     return random.Random(SEED)  # the same uid each time
 
 
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that failed is tried again at once, for it is real time that would pass."""
+    for module in ("disk", "part"):
+        monkeypatch.setattr(f"p2pnb.disk.{module}.RETRY", 0.02)
+
+
 async def pair(loft: Loft, store: Path, **options: Any) -> tuple[Peer, Peer]:
     """A peer with a store, and one without that knows it."""
     keeper = loft.peer(1, rng(), store=store, **options)
@@ -78,6 +85,7 @@ def test_it_finds_those_it_knew(tmp_path: Path) -> None:
     live(test)
 
 
+@pytest.mark.usefixtures("soon")
 def test_a_full_disk_answers_no_and_the_peer_lives(tmp_path: Path) -> None:
     async def test() -> None:
         loft = Loft()
@@ -140,6 +148,7 @@ def test_two_peers_on_one_store(tmp_path: Path) -> None:
     live(test)
 
 
+@pytest.mark.usefixtures("soon")
 def test_a_disk_that_fails_while_something_is_published(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It is stored, and its publisher warned; the disk is tried again."""
 
