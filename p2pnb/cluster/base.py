@@ -57,6 +57,13 @@ class Base:
         """One row a node. This and `_counts` run on the cluster's thread."""
         return [member.row() for member in self._network.members]
 
+    def _living(self) -> list[Member]:
+        """Those that are alive. Raises `ClusterClosed` where there is none."""
+        living = self._network.living
+        if not living:
+            raise ClusterClosed("every node was killed: await cluster.restart(cluster[0])")
+        return living
+
     # --- crossing over ----------------------------------------------------------------------------------------------------
 
     def _start(self, coroutine: Coroutine[Any, Any, T], name: str, *, on: str = "cluster", timeout: float | None = None) -> Call[T]:

@@ -118,13 +118,8 @@ class Breaking(Tables):
     def _member(self, node: Any, verb: str) -> Member:
         if isinstance(node, list):
             raise brief(TypeError(f"{verb} takes nodes, not a list: write cluster.{verb}(*nodes)"))
-        if not isinstance(node, Node):
-            hint = f"cluster.{verb}({_meant(node)})"
-            fraction = "" if verb == "restart" else f", or cluster.{verb}(fraction=0.5)"
-            raise brief(TypeError(f"{verb} takes nodes, not {node!r}: write {hint}{fraction}"))
-        if self._nodes.get(node._member) is not node:
-            raise brief(ValueError(f"{node!r} belongs to another cluster"))
-        return node._member
+        fraction = "" if verb == "restart" else f", or cluster.{verb}(fraction=0.5)"
+        return self._own(node, f"{verb} takes nodes, not {node!r}: write cluster.{verb}({_meant(node)}){fraction}")
 
 
 def _meant(node: Any) -> str:

@@ -215,10 +215,7 @@ class Cluster(Breaking, Shown):
 
         Raises `ClusterClosed` when every node was killed. Example: `await cluster.random().ref(key)`.
         """
-        living = self._network.living
-        if not living:
-            raise ClusterClosed("every node was killed: await cluster.restart(cluster[0])")
-        return self._node(self._network.rng.choice(living))
+        return self._node(self._network.rng.choice(self._living()))
 
     # --- growing and joining ----------------------------------------------------------------------------------------------
 
@@ -248,13 +245,9 @@ class Cluster(Breaking, Shown):
 
         Raises `ClusterClosed` when every node was killed. Example: `cluster.invite()`.
         """
-        settings = self._network.settings
-        living = self._network.living
-        if not living:
-            raise ClusterClosed("every node was killed: there is nobody to join")
+        settings, first = self._network.settings, self._living()[0]
         where = "" if settings.host.startswith("127.") else ', host="lan"'
         named = f", name={settings.name!r}" if settings.name else ""
-        first = living[0]
         return Invite(f"cluster = await Cluster.launch(5{where}{named}, bootstrap=[({first.ip!r}, {first.port})])")
 
     # --- watching ---------------------------------------------------------------------------------------------------------

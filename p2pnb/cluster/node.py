@@ -18,7 +18,7 @@ from p2pnb.dht.namespaces import point_of
 from p2pnb.errors import ClusterClosed, NodeDown, PeerUnreachable
 from p2pnb.peer.identity import Author
 from p2pnb.peer.peer import Peer
-from p2pnb.uid import Key, as_key, key_of, short
+from p2pnb.uid import BYTES, Key, as_key, key_of, short
 from p2pnb.views import cards, frames, pictures
 from p2pnb.views.frames import Frame
 
@@ -288,7 +288,7 @@ class Node:
 
 
 class Namespace:
-    """An author's namespace as one node sees it. Names are text, or any 32-byte key; values are 32 bytes.
+    """An author's namespace as one node sees it. Names are texts, or bytes: 32 of them are a key. Values are 32 bytes.
 
     Example: `about = node.namespace(Author.create())`.
     """
@@ -305,21 +305,21 @@ class Namespace:
         Example: `signature = await namespace.set("about", key)`.
         """
         author = self.author
-        return self.node.namespace_set(author.private_key, author.public_key, _named(name), value, sequence, timeout=timeout)
+        return self.node.namespace_set(author.private_key, author.public_key, as_name(name), value, sequence, timeout=timeout)
 
     def ref(self, name: str | bytes, signature: bytes | None = None, *, timeout: float | None = None) -> Call[Key]:
         """The newest valid version of `name`, or the one that `signature` names. Raises `NotFound`.
 
         Example: `value = await namespace.ref("about")`.
         """
-        return self.node.namespace_ref(self.author.public_key, _named(name), signature, timeout=timeout)
+        return self.node.namespace_ref(self.author.public_key, as_name(name), signature, timeout=timeout)
 
     def key(self, name: str | bytes) -> Key:
         """Where in the 256-bit space the entry lives: SHA-256 of the public key and the name's key. For `cluster.holders`.
 
         Example: `cluster.holders(namespace.key("about"))`.
         """
-        return Key.from_int(point_of(self.author.public_key, _named(name).int))
+        return Key.from_int(point_of(self.author.public_key, as_name(name).int))
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         summary = {"public_key": self.author.public_key, "node": self.node.position, "writable": True}
@@ -333,5 +333,13 @@ async def _as_key(value: Awaitable[bytes]) -> Key:
     return Key(await value)
 
 
-def _named(name: str | bytes) -> Key:
-    return key_of(name.encode()) if isinstance(name, str) else key_of(bytes(name)) if len(name) != 32 else Key(name)
+def as_name(name: Any) -> Key:
+    """The key of an entry: of its name, a text or bytes of another length than 32, the SHA-256; 32 bytes are the key itself.
+
+    Raises `TypeError` for anything else.
+    """
+    if isinstance(name, str):
+        return key_of(name.encode())
+    if isinstance(name, (bytes, bytearray, memoryview)) and len(name) != BYTES:
+        return key_of(name)
+    return as_key(name, "the key of an entry")

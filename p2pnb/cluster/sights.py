@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from p2pnb import spec
 from p2pnb.cluster.member import Member
-from p2pnb.cluster.node import Node
+from p2pnb.cluster.node import Node, as_name
 from p2pnb.cluster.tables import Tables
 from p2pnb.cluster.watch import Watch
 from p2pnb.dht.namespaces import point_of
-from p2pnb.errors import ClusterClosed
 from p2pnb.peer.identity import Author, as_public_key
-from p2pnb.uid import Key, as_key, key_of, short
+from p2pnb.uid import Key, as_key, short
 from p2pnb.wire.messages import Bag
 
 if TYPE_CHECKING:
@@ -79,13 +78,13 @@ class Sights(Tables):
     def namespace_view(self, owner: Any, name: bytes | str) -> NamespaceView:
         """One entry of a namespace, live: its versions at the nodes nearest to it, and those that were refused, crossed out.
 
-        `owner` is an `Author` or a public key, `name` a text or a 32-byte key. Example: `cluster.namespace_view(author, "about")`.
+        `owner` is an `Author` or a public key, `name` as `Namespace` has it. Example: `cluster.namespace_view(author, "about")`.
         Raises `TypeError` and `ValueError` for what is neither, `ClusterClosed`.
         """
         from p2pnb.views.widgets.sight import NamespaceView  # noqa: PLC0415
 
         public = owner.public_key if isinstance(owner, Author) else as_public_key(owner)
-        entry = key_of(name.encode()) if isinstance(name, str) else as_key(name)
+        entry = as_name(name)
         point = Key.from_int(point_of(public, entry.int))
 
         def read() -> Any:
@@ -117,16 +116,18 @@ class Sights(Tables):
 
         `node` looks it up; by default one that is far from the target, so that there is something to see.
 
-        Raises `ClusterClosed`, `NodeDown`. Example: `cluster.lookup_stepper(key, node=cluster[3])`.
+        Raises `ClusterClosed`, `NodeDown`, and `TypeError` or `ValueError` for what is no node of this cluster.
+
+        Example: `cluster.lookup_stepper(key, node=cluster[3])`.
         """
         from p2pnb.cluster.walk import Walk  # noqa: PLC0415
         from p2pnb.views.widgets.steps import Stepper  # noqa: PLC0415
 
         wanted = as_key(target, "the target of a lookup")
-        living = self._network.living
-        if not living:
-            raise ClusterClosed("every node was killed: await cluster.restart(cluster[0])")
-        member = max(living, key=lambda each: each.uid ^ wanted) if node is None else node._member
+        if node is None:
+            member = max(self._living(), key=lambda each: each.uid ^ wanted)
+        else:
+            member = self._own(node, f"a lookup is stepped by a node, such as node=cluster[3], not by {node!r}")
         walk = self._on_thread(lambda: Walk(member.living(), wanted, self.position_of))
         return Stepper(walk, lambda: self._start(walk.step(), "lookup_stepper"), self.position_of, self._stage)
 

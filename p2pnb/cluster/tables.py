@@ -31,6 +31,14 @@ class Tables(Base):
             node = self._nodes[member] = Node(self, member)
         return node
 
+    def _own(self, node: Any, hint: str) -> Member:
+        """The member behind `node`. Raises `TypeError` with this `hint` for what is no node, `ValueError` for another cluster's."""
+        if not isinstance(node, Node):
+            raise brief(TypeError(hint))
+        if self._nodes.get(node._member) is not node:
+            raise brief(ValueError(f"{node!r} belongs to another cluster"))
+        return node._member
+
     def _listed(self, members: Iterable[Member], meaning: tuple[str, str], key: Key | None = None) -> Nodes:
         return Nodes(map(self._node, members), lambda: self._on_thread(self._rows), meaning, key)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from functools import partial
 from typing import Any
 
 import pytest
 from live import on
 
-from p2pnb import Cluster, run
+from p2pnb import Author, Cluster, key_of, run
 from p2pnb.errors import ClusterClosed, PeerUnreachable, ValueTooLarge
 
 
@@ -165,6 +166,12 @@ def test_bad_keys_and_values() -> None:
         assert await cluster[1].ref(await node.set(b"\xff" * 249_996)) == b"\xff" * 249_996
         with pytest.raises(TypeError, match="Author"):
             node.namespace("me")  # type: ignore[arg-type]
+        mine = node.namespace(Author.from_seed(bytes(32)))
+        assert mine.key("about") == mine.key(b"about") == mine.key(key_of(b"about")) == mine.key(bytearray(key_of(b"about")))
+        for wrong in (5, None):
+            for name in (mine.key, mine.ref, partial(cluster.namespace_view, mine.author)):
+                with pytest.raises(TypeError, match="the key of an entry is 32 bytes"):
+                    name(wrong)
 
     on(test, n=6)
 

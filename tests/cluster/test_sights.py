@@ -173,6 +173,11 @@ def test_a_lookup_that_has_ended_is_replayed_without_the_cluster() -> None:
 
 def test_whom_nobody_can_ask() -> None:
     async def test(cluster: Cluster) -> None:
+        with pytest.raises(TypeError, match=r"such as node=cluster\[3\], not by 1"):
+            cluster.lookup_stepper(key_of(b"x"), node=1)  # type: ignore[arg-type]
+        async with Cluster.launch(1, network="memory") as others:
+            with pytest.raises(ValueError, match="belongs to another cluster"):
+                cluster.lookup_stepper(key_of(b"x"), node=others[0])
         stepper = cluster.lookup_stepper(key_of(b"x"), node=cluster[1])
         cluster.kill(cluster[1])
         with pytest.raises(NodeDown, match="another stepper"):
