@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from p2pnb.brief import Done
@@ -129,11 +130,7 @@ class BagResult(bags.BagResult):
     key: Key
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        entries = [
-            {"value": each.value, "publishers": each.publishers, "age": each.age, "listed_by": each.listed_by, "of": each.of}
-            for each in self.entries
-        ]
-        return cards.mimebundle(*cards.bag_card({"kind": self.kind, "key": self.key, "entries": entries}))
+        return cards.mimebundle(*cards.bag_card({"kind": self.kind, "key": self.key, "entries": map(asdict, self.entries)}))
 
 
 class Nodes(list["Node"], Done):

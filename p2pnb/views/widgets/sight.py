@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from p2pnb.dht import merge
@@ -90,10 +91,7 @@ def bag_state(answers: Answers, tab: str, draw: int = 0) -> dict[str, Any]:
         merged = merge.sample(answers["popular"], random.Random(draw))
     else:
         merged = (merge.recent if tab == "recent" else merge.popular)(answers[tab])
-    rows = [
-        {"value": each.value, "publishers": each.publishers, "age": each.age, "listed_by": each.listed_by, "of": each.of}
-        for each in merged
-    ]
+    rows = [asdict(each) for each in merged]
     agreed = sum(row["listed_by"] == row["of"] for row in rows)
     status = f"{counted(len(rows), 'value')} at {counted(len(answers['popular']), 'replica')}"
     more = f", the first {MOST_VALUES} are drawn" if len(rows) > MOST_VALUES else ""
