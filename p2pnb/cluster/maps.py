@@ -55,8 +55,7 @@ def _reads(cluster: Cluster) -> Reads:
 def _now(member: Member) -> Now:
     if member.peer is None:
         return False, 0, 0
-    store = member.peer.store
-    return True, len(member.peer.table), len(store.values) + len(store.bags) + len(store.namespaces)
+    return True, len(member.peer.table), len(member.peer.store)
 
 
 def _partitions(network: Network) -> list[Active]:
