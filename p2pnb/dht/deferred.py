@@ -22,10 +22,6 @@ class Deferred(Generic[T]):
         self._result: tuple[T] | None = None
         self._callback: Callable[[T], object] | None = None
 
-    @property
-    def resolved(self) -> bool:
-        return self._result is not None
-
     def resolve(self, result: T) -> None:
         """Sets the result, and calls back if somebody waits already."""
         if self._result is not None:
