@@ -31,8 +31,7 @@ from p2pnb.net.carrier import clock_of
 from p2pnb.net.contract import Link, Lost, Opened, Received, Recv, Send
 from p2pnb.peer.cause import CAUSE, UPKEEP
 from p2pnb.peer.clock import Forward
-from p2pnb.peer.lasting import Lasting
-from p2pnb.peer.lasting import Store as Kept
+from p2pnb.peer.lasting import Lasting, Place
 from p2pnb.peer.meeting import Meetings
 from p2pnb.peer.replies import Replies
 from p2pnb.peer.report import Event, Looked, Report, forget
@@ -83,7 +82,7 @@ class Core:
         words: Collection[str] = (),
         listens: bool = True,
         policies: Policies | None = None,
-        store: Kept | None = None,
+        store: Place | None = None,
         codec: bool = True,
     ) -> None:
         self.uid = as_key(uid, "a uid")

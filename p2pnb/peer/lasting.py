@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("p2pnb.peer")
 
 MOST_PINS = 1_024
-Store = Part | str | os.PathLike[str]
+Place = Part | str | os.PathLike[str]  # a node's part of a store, or the directory of one that is its own
 
 
 class Lasting:
@@ -54,7 +54,7 @@ class Lasting:
     Raises `StoreError` when the store cannot be used, holds other peers, or was written in a network of another name.
     """
 
-    def __init__(self, store: Store | None, uid: Key, network: str, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Place | None, uid: Key, network: str, clock: Callable[[], float]) -> None:
         self.published: dict[Name, Published] = {}  # what this peer set itself, and renews
         self.pins: OrderedDict[Name, Version] = OrderedDict()  # the one used last at the end
         self.contacts: list[Contact] = []  # known in an earlier life
