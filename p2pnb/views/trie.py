@@ -105,7 +105,6 @@ def trie(
     meaning: tuple[str, str] = RECORD,
     key: int | None = None,
     chosen: int | None = None,
-    width: float | None = None,
 ) -> str:
     """The trie of all nodes as an SVG string, leaves from left to right by uid.
 
@@ -115,7 +114,7 @@ def trie(
     """
     rows = sorted(nodes, key=lambda row: (row["uid"], row["node"]))
     tree = layout([row["uid"] for row in rows] + ([] if key is None else [key]))
-    width = width or svg.look().width
+    width = svg.look().width
     drawing = Drawing(rows, tree, width, 0.0 if width > 700 else 18.0)
     kinds = {row["node"]: drawing.kind(row, holders, meaning, chosen) for row in rows}
     order = (drawing.live, DEAD, (*HOLDER, meaning[0]), (*LOST, meaning[1]), CHOSEN)

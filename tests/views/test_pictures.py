@@ -93,10 +93,10 @@ PICTURES: dict[str, Callable[[], str]] = {
     "sequence": lambda: pictures.sequence(messages(), uids={3: KEY}),
     "sequence of many": lambda: pictures.sequence([{**row, "peer": i} for i, row in enumerate(messages(200))]),
     "sequence of nothing": lambda: pictures.sequence([]),
-    "replicas": lambda: pictures.replicas(nodes(64), KEY, [1, 2, 3], had=range(60), caption="killed #4"),
+    "replicas": lambda: pictures.replicas(nodes(64), KEY, [1, 2, 3], had=range(60)),
     "replicas of few": lambda: pictures.replicas(nodes(2), KEY, []),
     "replicas in no network": lambda: pictures.replicas([], KEY, []),
-    "namespace": lambda: pictures.namespace(nodes(6), versions(), REFUSED, own=1),
+    "namespace": lambda: pictures.namespace(nodes(6), versions(), REFUSED),
     "namespace, empty": lambda: pictures.namespace([], []),
 }
 

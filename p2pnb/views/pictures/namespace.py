@@ -17,11 +17,11 @@ ABSENT, REFUSED = ("ring", svg.GREY, "not here"), ("cross", svg.VERMILLION, "ref
 MOST_VERSIONS = 10
 
 
-def namespace(nodes: Sequence[Row], rows: Iterable[Row], refused: Iterable[Row] = (), *, title: str = "", own: int | None = None) -> str:
+def namespace(nodes: Sequence[Row], rows: Iterable[Row], refused: Iterable[Row] = ()) -> str:
     """One entry at `nodes` (rows with `node` and `uid`, in the order of the columns, nearest first).
 
     `rows` are those of `frames.namespaces` for this entry: `node sequence value signature age_s`. `refused` are versions that a node
-    did not take: `node sequence value signature reason age_s`. `title` names the entry; `own` is the column of whoever wrote last.
+    did not take: `node sequence value signature reason age_s`.
     """
     columns = {row["node"]: i for i, row in enumerate(nodes)}
     held: dict[tuple[int, bytes, bytes], dict[int, Row]] = {}
@@ -44,15 +44,13 @@ def namespace(nodes: Sequence[Row], rows: Iterable[Row], refused: Iterable[Row] 
         svg.text(left + (i + 0.5) * spacing, top - 26, svg.name_of(row["node"], row["uid"]), kind="bold", anchor="middle")
         for i, row in enumerate(nodes)
     ]
-    if own in columns:
-        parts.append(svg.text(left + (columns[own] + 0.5) * spacing, top - 40, "writer", kind="soft", anchor="middle", size=10))
     for i, version in enumerate(versions):
         y = top + i * line
         parts += _version(version, held.get(version, {}), denied.get(version, {}), columns, y, left, spacing, newest)
         parts.append(_said(version, held.get(version, {}), denied.get(version, {}), newest, right + 14, y, len(nodes)))
     height = top + max(1, len(versions)) * line + 8
     about = "A line a version and a column a node, nearest first; filled circles have the version, crosses refused it."
-    return svg.picture(max(right + 310, 470), height, title or "An entry of a namespace", about, parts)
+    return svg.picture(max(right + 310, 470), height, "An entry of a namespace", about, parts)
 
 
 def _version(

@@ -29,21 +29,18 @@ def replicas(
     *,
     had: Collection[int] = (),
     replication: int = spec.REPLICATION,
-    caption: str = "",
-    width: float | None = None,
 ) -> str:
     """The 32 nodes nearest to `key`, in the binary trie of their uids, with their rank by distance.
 
     `nodes` are rows with `node`, `uid` and `alive`, of all nodes; `holders` the positions that have the record now, `had` those that
     had it when they died. Living nodes are ranked: below `replication` they should have the record, below 20 they may accept it.
-    `caption` is said at the right (what has just happened).
     """
     every = sorted(nodes, key=lambda row: (row["uid"] ^ key, row["node"]))
     rank = {row["node"]: i for i, row in enumerate(row for row in every if row["alive"])}
     near = sorted((row for i, row in enumerate(every) if i < SHOWN or row["node"] in holders), key=lambda row: (row["uid"], row["node"]))
     kinds = {row["node"]: _kind(row, rank, holders, had, replication) for row in near}
     legend = [kind for kind in (HAS, MISSES, MAY, BEYOND, HAD, DEAD) if kind in kinds.values()] + [KEY]
-    width = width or svg.look().width
+    width = svg.look().width
     lower = svg.legend_height(legend, 14, width)
     drawing = Drawing(near, layout([*(row["uid"] for row in near), key]), width, lower)
     have = [row["node"] for row in near if row["alive"] and row["node"] in holders]
@@ -52,7 +49,6 @@ def replicas(
     parts = [
         drawing.scale(), drawing.branches(key), _ranks(drawing, rank), drawing.marks(kinds), drawing.key(key), drawing.names(holders),
         svg.legend(legend, 14, 18, width),
-        svg.text(drawing.right, drawing.foot + 20, caption, kind="soft", anchor="end"),
         svg.text(14, drawing.foot + 20, said, kind="bold"),
     ]  # fmt: skip
     about = "The binary trie of the uids nearest to the key; filled marks are nodes that have the record, numbers their rank by distance."

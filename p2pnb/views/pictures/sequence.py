@@ -24,9 +24,7 @@ FAILED = svg.VERMILLION
 ELSEWHERE = -1  # the lane of those who are no node of the cluster
 
 
-def sequence(
-    rows: Iterable[Row], *, uids: Mapping[int, int] | None = None, most: int = MOST_REQUESTS, width: float | None = None
-) -> str:
+def sequence(rows: Iterable[Row], *, uids: Mapping[int, int] | None = None, most: int = MOST_REQUESTS) -> str:
     """A sequence diagram of the first `most` requests.
 
     Rows are those of `frames.events`: `time node peer verb outcome rtt cause`, and `words`, the two texts that an arrow shows when
@@ -34,7 +32,7 @@ def sequence(
     """
     every = sorted(rows, key=lambda row: row["time"])
     shown = every[:most]
-    drawing = _Drawing(shown, uids or {}, width or svg.look().width)
+    drawing = _Drawing(shown, uids or {}, svg.look().width)
     title = f"{counted(len(every), 'request')} between {len(drawing.lanes)} nodes"
     if len(every) > len(shown):
         title += f", the first {len(shown)} of them"
