@@ -14,6 +14,7 @@ import pytest
 from p2pnb.views import pictures, svg
 from p2pnb.views.pictures.bag import MOST_SQUARES
 from p2pnb.views.pictures.lookup import ticks as round_ticks
+from p2pnb.views.pictures.routing import prefix_of
 from p2pnb.views.svg import ago, duration
 from p2pnb.views.trie import layout
 
@@ -273,6 +274,14 @@ def test_the_row_of_a_key_is_marked_even_where_nobody_is() -> None:
     picture = pictures.routing_table(contacts(), 3, own=KEY, key=KEY ^ 1)
     assert ">255</text>" in picture
     assert ">key</text>" in picture
+    deep = pictures.routing_table([{**row, "bucket": 40 * row["bucket"]} for row in contacts()], 3, own=KEY, key=KEY ^ 1 << 250)
+    lines = [int(line) for line in re.findall(r'x="14" y="[\d.]+">(\d+)</text>', deep)]
+    assert lines == sorted({5, *(40 * row["bucket"] for row in contacts())}), "in its place among the others"
+
+
+def test_the_bits_of_a_bucket_are_the_nodes_own_but_for_the_last() -> None:
+    assert [prefix_of(0b1011 << 252, bucket) for bucket in range(4)] == ["0", "11", "100", "1010"]
+    assert prefix_of(KEY, 256) == f"{KEY:0256b}", "nobody else is there"
 
 
 def test_a_bag_has_a_square_for_each_publisher() -> None:

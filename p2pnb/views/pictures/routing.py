@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from p2pnb import spec
@@ -27,11 +27,8 @@ def routing_table(rows: Iterable[Row], k: int = spec.K, *, own: int | None = Non
     line begins with the prefix that its contacts have; with `key` too, the line where that key falls is marked.
     """
     contacts = sorted(rows, key=lambda row: (row["bucket"], row["cached"]))
-    filled = sorted({row["bucket"] for row in contacts})
-    buckets = list(range(filled[-1] + 1)) if filled and filled[-1] < MOST_BUCKETS else filled
     wanted = None if own is None or key is None else common_prefix_length(own, key)
-    if wanted is not None and wanted not in buckets:
-        buckets.append(wanted)
+    buckets = shown_buckets({row["bucket"] for row in contacts}, wanted)
     size, left, top = (32.0 if k <= 8 else 24.0), 200.0, 62.0
     right = left + max(k, 4) * size + 130
     parts = [
@@ -56,12 +53,22 @@ def routing_table(rows: Iterable[Row], k: int = spec.K, *, own: int | None = Non
     return svg.picture(max(right + 50, 470), height, f"Routing table: {known}, k = {k}", about, parts)
 
 
+def shown_buckets(filled: Collection[int], wanted: int | None) -> list[int]:
+    """The numbers of those that have a line: all down to the deepest one that is filled, where that is not too deep, and the wanted one."""
+    deepest = max(filled, default=-1)
+    return sorted({*(range(deepest + 1) if deepest < MOST_BUCKETS else filled), *(() if wanted is None else (wanted,))})
+
+
+def prefix_of(own: int, bucket: int) -> str:
+    """The bits that all contacts of a bucket begin with: those of the node, the last one flipped (of 256, its own uid)."""
+    bits = f"{own:0{BITS}b}"
+    return bits if bucket == BITS else bits[:bucket] + "10"[int(bits[bucket])]
+
+
 def _prefix(x: float, y: float, own: int, bucket: int) -> str:
-    """The bits that all contacts of a bucket begin with: those of the node, the last one flipped."""
-    bits = f"{own:0{BITS}b}"[: bucket + 1]
-    flipped = "10"[int(bits[-1])]
+    bits = prefix_of(own, bucket)
     shown = bits[:-1] if bucket <= 9 else "…" + bits[-9:-1]
-    return f'<text x="{n(x)}" y="{n(y)}" class="mono soft" font-size="11">{shown}<tspan class="bold ink">{flipped}</tspan>…</text>'
+    return f'<text x="{n(x)}" y="{n(y)}" class="mono soft" font-size="11">{shown}<tspan class="bold ink">{bits[-1]}</tspan>…</text>'
 
 
 def _slots(contacts: list[Row], left: float, y: float, size: float, k: int) -> list[str]:

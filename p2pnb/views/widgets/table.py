@@ -11,9 +11,9 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 from p2pnb import spec
-from p2pnb.uid import BITS, Key, as_key, common_prefix_length, key_of, short
+from p2pnb.uid import Key, as_key, common_prefix_length, key_of, short
 from p2pnb.views import pictures
-from p2pnb.views.pictures.routing import MOST_BUCKETS
+from p2pnb.views.pictures.routing import prefix_of, shown_buckets
 from p2pnb.views.widgets.base import Live, News, Stage, script
 
 Row = Mapping[str, Any]
@@ -32,14 +32,10 @@ def state(node: Row, contacts: Iterable[Row], k: int, key: Key | None = None) ->
         live, cached = buckets.setdefault(contact["bucket"], ([], []))
         (cached if contact["cached"] else live).append(_slot(contact))
     wanted = None if key is None else common_prefix_length(own, key.int)
-    deepest = max(buckets, default=-1)
-    numbers = sorted({*(range(deepest + 1) if deepest < MOST_BUCKETS else buckets), *(() if wanted is None else (wanted,))})
-    bits = f"{own:0{BITS}b}"
-    rows = []
-    for number in numbers:
+    rows: list[dict[str, Any]] = []
+    for number in shown_buckets(buckets, wanted):
         live, cached = buckets.get(number, ([], []))
-        prefix = bits[:number] + ("" if number == BITS else "10"[int(bits[number])])
-        rows.append({"bucket": number, "prefix": prefix[-12:], "contacts": live, "cached": cached})
+        rows.append({"bucket": number, "prefix": prefix_of(own, number)[-12:], "contacts": live, "cached": cached})
     return {
         "node": node["node"],
         "id": short(own),
