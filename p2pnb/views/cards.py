@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from p2pnb.uid import Key, short
 from p2pnb.views import pictures, svg
 from p2pnb.views.svg import FONT, MONO, ago, duration, printable, safe, theme
-from p2pnb.words import counted
+from p2pnb.words import counted, shortened
 
 Summary = Mapping[str, Any]
 Facts = list[tuple[str, str]]
@@ -169,8 +169,7 @@ def lookup_card(summary: Summary, picture: str = "") -> Card:
         ("hops", "hops", str), ("requests", "rpcs", count), ("failed", "failed", count), ("took", "duration_s", duration),
     )  # fmt: skip
     named = [f"{short(uid) if node is None else f'#{node}'} ({counted(bits, 'bit')})" for node, uid, bits in summary["nearest"]]
-    shown = ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
-    facts = [*_facts(summary, wanted), ("nearest that answered", shown or "none"), ("target", _hex(summary["target"]))]
+    facts = [*_facts(summary, wanted), ("nearest that answered", shortened(named, 8) or "none"), ("target", _hex(summary["target"]))]
     return _card("Lookup", badges, facts, picture=picture)
 
 
@@ -210,8 +209,7 @@ def nodes_card(summary: Summary, picture: str = "") -> Card:
     facts: Facts = []
     for meaning, living in zip(summary["meaning"], (True, False), strict=True):
         named = [f"#{position}" for position, alive in nodes if alive is living]
-        more = f" and {len(named) - MOST_ENTRIES} more" if len(named) > MOST_ENTRIES else ""
-        facts += [(meaning, ", ".join(named[:MOST_ENTRIES]) + more)] if named else []
+        facts += [(meaning, shortened(named, MOST_ENTRIES))] if named else []
     facts += _facts(summary, (("key", "key", _hex),))
     return _card(counted(len(nodes), "node"), [], facts, picture=picture)
 

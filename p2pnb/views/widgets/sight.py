@@ -25,7 +25,7 @@ from p2pnb.views import pictures
 from p2pnb.views.pictures.sequence import MOST_REQUESTS
 from p2pnb.views.widgets.base import Live, News, Stage, script
 from p2pnb.wire.messages import Bag
-from p2pnb.words import counted
+from p2pnb.words import counted, shortened
 
 Row = Mapping[str, Any]
 
@@ -162,8 +162,7 @@ class History:
 
 
 def _named(nodes: Collection[int]) -> str:
-    names = [f"#{node}" for node in sorted(nodes)]
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    return shortened([f"#{node}" for node in sorted(nodes)], 6)
 
 
 def replicas_state(
