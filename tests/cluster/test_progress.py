@@ -225,7 +225,7 @@ LAUNCH = """
     import asyncio
     from p2pnb.cluster import progress
     from p2pnb.cluster.call import Call
-    progress.PATIENCE = 0.0
+    progress.PATIENCE, progress.INTERVAL = 0.0, 0.03
 
     async def launch(shown):
         for _ in range(4):
