@@ -46,7 +46,12 @@ def identity_at(disk: Disk, position: int, given: Identity | None, reason: str) 
     Raises `StoreError` when another one than `given` is kept; `reason` says who gave it.
     """
     file = disk.path / f"node-{position:04d}.key"
-    kept = Identity.load_or_create(file, new=given)
+    try:
+        kept = Identity.load_or_create(file, new=given)
+    except OSError as error:
+        if error.errno is None:  # a key that others may read
+            raise
+        raise StoreError(f"{file} cannot be created: {error.strerror}; see whether the disk is in order and has room") from error
     if given is not None and kept != given:
         raise StoreError(f"{disk.path} is the store of other nodes than {reason}: it was left as it is; leave out one of the two")
     return kept

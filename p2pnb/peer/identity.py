@@ -11,6 +11,7 @@ out in the message, because a key that is lost is lost for good. Private keys ne
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from binascii import unhexlify
@@ -259,7 +260,18 @@ def _create(path: Path, line: SecretBytes) -> bool:
         return _write_in_place(path, line)
     finally:
         draft.unlink()
+    _sync_directory(path.parent)
     return True
+
+
+def _sync_directory(directory: Path) -> None:
+    """Has the names in it outlive a power failure, as what is under them does."""
+    with contextlib.suppress(OSError):  # not every file system has that
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _write_in_place(path: Path, line: SecretBytes) -> bool:

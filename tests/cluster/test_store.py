@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import operator
 import os
 import random
@@ -246,6 +247,19 @@ def test_a_store_of_others_is_refused_and_left_as_it_is(tmp_path: Path, options:
         assert {name: after[name] for name in before if name.endswith(".key")} == {n: before[n] for n in before if n.endswith(".key")}
         async with Cluster.launch(3, **mine) as cluster:
             assert await cluster[2].ref(key_of(b"value")) == b"value"
+
+    alive(test)
+
+
+def test_a_disk_without_room_for_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("p2pnb.peer.identity._write", full)
+
+    async def test() -> None:
+        with pytest.raises(StoreError, match=r"node-0000\.key cannot be created: No space left on device; see whether"):
+            await Cluster.launch(2, network="memory", store=tmp_path)
 
     alive(test)
 
