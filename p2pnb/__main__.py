@@ -29,6 +29,7 @@ from p2pnb.words import counted
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
+INTERRUPTED = 130  # the status of what Ctrl-C has ended, as a shell gives it
 DEMO = """
 # {nodes} nodes, each with a port of its own on this machine, and every connection encrypted
 cluster = await Cluster.launch({nodes})
@@ -78,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
         return asyncio.run(_soak(options) if options.command == "soak" else _node(options))
     except KeyboardInterrupt:
         print("\nstopped")
-        return 0
+        return 0 if options.command == "node" else INTERRUPTED  # a node has no other end
     except (P2PError, OSError, ValueError) as error:
         print(f"p2pnb: {error}", file=sys.stderr)
         return 1

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from p2pnb.brief import brief
 from p2pnb.cluster.faults import Latency, Resets
 from p2pnb.cluster.member import Member, Settings
 from p2pnb.cluster.network import Network
@@ -248,7 +249,16 @@ def measure(which: int, seed: int) -> Trials:
 
 
 def table(seeds: int = 50, *, first: int = 0, jobs: int = 1, rows: range = range(len(ROWS))) -> pd.DataFrame:
-    """One row an experiment: `theory`, `bar` (what must hold), `measured`, its 99 % interval `low` to `high`, `trials`, `seeds`."""
+    """One row an experiment: `theory`, `bar` (what must hold), `measured`, its 99 % interval `low` to `high`, `trials`, `seeds`.
+
+    The experiments are run with `seeds` seeds from `first` on, in `jobs` processes; `rows` are their numbers in `ROWS`. All columns but
+    the last two are shares. Raises `ValueError` for less than one seed or process.
+
+    Example: `table(seeds=2, rows=range(3))`.
+    """
+    for what, number in (("seeds", seeds), ("jobs", jobs)):
+        if type(number) is not int or number < 1:
+            raise brief(ValueError(f"{what} is an integer of 1 or more, not {number!r}"))
     found = []
     for which in rows:
         outcomes = _all(which, range(first, first + seeds), jobs)
@@ -280,6 +290,8 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="the first of them (default 0): others than before are a test of their own")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
     asked = parser.parse_args()
+    if min(asked.seeds, asked.jobs) < 1:
+        parser.error("--seeds and --jobs are 1 or more")
     print(table(asked.seeds, first=asked.first, jobs=asked.jobs).round(4).to_string())  # noqa: T201 (a command prints)
 
 

@@ -38,3 +38,9 @@ def test_a_fault_costs_no_more_than_theory_says(which: int) -> None:
     if row["bar"] < 1 and not math.isnan(row["theory"]):
         assert row["high"] >= row["theory"] - 0.01, f"so much less than theory is no chance\n{frame}"
         assert row["low"] > row["bar"] - 0.03, f"too few trials to say anything\n{frame}"
+
+
+@pytest.mark.parametrize("wrong", [{"seeds": 0}, {"seeds": -1}, {"seeds": 2.5}, {"seeds": 1, "jobs": 0}])
+def test_a_table_of_nothing_is_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="is an integer of 1 or more, not"):
+        durability.table(**wrong)

@@ -1,7 +1,8 @@
 """Runs simulations: `python -m tests.simulation 1234 --mode safety` replays one, with its trace; `--seeds 0:10000` runs many.
 
 The nightly run is `python -m tests.simulation --seeds 0:10000 --mode both --jobs 2`. It goes on after a failure, prints for
-each the command that replays it, and ends with status 1 if there was any.
+each the command that replays it, and ends with status 1 if there was any, with 2 for arguments that say nothing, and with 130 after
+Ctrl-C, when it says how far it came.
 """
 
 # ruff: noqa: T201 (a command prints)
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 import time
 import traceback
@@ -18,6 +20,7 @@ from functools import partial
 
 from tests.simulation.scenario import MODES, Run
 
+INTERRUPTED = 130  # the status of what Ctrl-C has ended, as a shell gives it
 TOLD = 100  # seeds between two words on how far it has come: from there it can be taken up again
 
 
@@ -46,35 +49,58 @@ def failure(seed: int, mode: str) -> str:
 
 
 def many(seeds: range, modes: tuple[str, ...], jobs: int) -> int:
-    began, failed = time.perf_counter(), 0
-    with ProcessPoolExecutor(jobs) as pool:
+    began, done, failed = time.perf_counter(), 0, 0
+    pool = ProcessPoolExecutor(jobs, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))  # Ctrl-C is for the one here
+    try:
         for mode in modes:
             for seed, why in zip(seeds, pool.map(partial(failure, mode=mode), seeds, chunksize=4), strict=True):
+                done += 1
                 if seed % TOLD == TOLD - 1:
                     print(f"{mode}: up to {seed}, {failed} failed, {time.perf_counter() - began:.0f} s", flush=True)
                 if why:
                     failed += 1
                     print(why, flush=True)
-    total = len(seeds) * len(modes)
+        status = min(failed, 1)
+    except KeyboardInterrupt:
+        print(f"interrupted after {done} of {len(seeds) * len(modes)} runs")
+        status = INTERRUPTED
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
     seconds = time.perf_counter() - began
-    print(f"{total - failed} of {total} runs are well; {seconds:.0f} s, {total / seconds:.2f} runs a second")
-    return min(failed, 1)
+    print(f"{done - failed} of {done} runs are well; {seconds:.0f} s, {done / seconds:.2f} runs a second")
+    return status
+
+
+def some_seeds(text: str) -> range:
+    first, colon, end = text.partition(":")
+    try:
+        seeds = range(int(first), int(end)) if colon else range(0)
+    except ValueError:
+        seeds = range(0)
+    if not seeds:
+        raise argparse.ArgumentTypeError(f"seeds are FIRST:END, such as 0:200, and not {text!r}")
+    return seeds
+
+
+def some_jobs(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"jobs are 1 or more, and not {text!r}")
+    return int(text)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("seed", type=int, nargs="?", help="the one to replay")
     parser.add_argument("--mode", choices=(*MODES, "both"), default="both")
-    parser.add_argument("--seeds", metavar="FIRST:END", help="run all of these instead")
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--seeds", type=some_seeds, metavar="FIRST:END", help="run all of these instead")
+    parser.add_argument("--jobs", type=some_jobs, default=1, help="processes")
     logging.getLogger("p2pnb").setLevel(logging.ERROR)  # faults are made on purpose here: what peers warn of is no news
     asked = parser.parse_args()
     modes = MODES if asked.mode == "both" else (asked.mode,)
-    if asked.seeds is not None:
-        first, end = map(int, asked.seeds.split(":"))
-        return many(range(first, end), modes, asked.jobs)
-    if asked.seed is None:
+    if (asked.seed is None) == (asked.seeds is None):
         parser.error("give a seed to replay, or --seeds 0:200")
+    if asked.seeds is not None:
+        return many(asked.seeds, modes, asked.jobs)
     return max(replay(asked.seed, mode) for mode in modes)
 
 
