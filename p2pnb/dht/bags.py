@@ -61,7 +61,7 @@ class _Bag:
         self.key = key
         self.items: dict[bytes, _Item] = {}
         self.unvoted: dict[bytes, _Item] = {}  # those of the items that have no votes, the latest at the end
-        self.ballots: dict[int, int] = {}  # how many values a publisher votes for here
+        self.ballots: dict[bytes, int] = {}  # how many values a publisher, `siphashed`, votes for here
 
 
 class BagStore:
@@ -216,7 +216,8 @@ class BagStore:
             item.votes[voter] = vote
             item.newest = moment
             bag.unvoted.pop(value, None)
-            bag.ballots[voter] = bag.ballots.get(voter, 0) + 1
+            name = siphashed(voter)  # on some carriers anybody chooses his uid
+            bag.ballots[name] = bag.ballots.get(name, 0) + 1
         self._expiries.add(vote)
 
     def _withdraw(self, vote: _Vote) -> bool:
@@ -267,13 +268,14 @@ def _admits(bag: _Bag, item: _Item | None, voter: int | None) -> bool:
         return True
     if item is not None and len(item.votes) >= spec.BAG_PUBLISHERS_A_VALUE:
         return False
-    return bag.ballots.get(voter, 0) < spec.BAG_VALUES_A_PUBLISHER
+    return bag.ballots.get(siphashed(voter), 0) < spec.BAG_VALUES_A_PUBLISHER
 
 
 def _uncount(bag: _Bag, publisher: int) -> None:
-    left = bag.ballots.pop(publisher) - 1
+    name = siphashed(publisher)
+    left = bag.ballots.pop(name) - 1
     if left:
-        bag.ballots[publisher] = left
+        bag.ballots[name] = left
 
 
 def _by_popularity(bag: _Bag) -> list[_Item]:

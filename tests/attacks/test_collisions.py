@@ -113,6 +113,18 @@ def test_the_uids_of_publishers(alike: list[int]) -> None:
     assert Counted.compared < A_FEW * MANY
 
 
+def test_the_uids_of_voters(alike: list[int]) -> None:
+    """A few for each value of one bag, so that the bag has all of them."""
+    store = Store(rng=random.Random(1))
+    for number, uid in enumerate(alike):
+        value = (number % spec.BAG_VALUES).to_bytes(32, "big")
+        assert store.put(BagAdd(5, value), 5, 0.0, publisher=uid)
+        assert store.put(BagAdd(5, value), 5, 1.0, publisher=uid)
+    store.expire(spec.EXPIRY + 1)
+    assert not len(store)
+    assert Counted.compared < A_FEW * MANY
+
+
 def test_a_lookup_looks_at_so_few_that_it_does_not_matter(alike: list[int]) -> None:
     """64 liars that name 20 such uids each: their square is small (5 ms, where others take 2)."""
     own, target = 1, alike[0]

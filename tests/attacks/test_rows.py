@@ -41,7 +41,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "odd contacts": ("attacks/test_contacts.py::test_odd_contacts",),
     "the ends of ages and sequence numbers": ("attacks/test_extremes.py::test_ages_that_are_asked_for", "attacks/test_extremes.py::test_the_last_sequence_number"),
     "clocks that are set": ("attacks/test_clocks.py::test_reading_and_writing_go_on", "attacks/test_clocks.py::test_nothing_at_it_lives_longer_than_24_hours_or_much_shorter"),
-    "numbers with one hash": ("attacks/test_collisions.py::test_the_keys_of_bags", "attacks/test_collisions.py::test_the_uids_in_contacts"),
+    "numbers with one hash": ("attacks/test_collisions.py::test_the_keys_of_bags", "attacks/test_collisions.py::test_the_uids_in_contacts", "attacks/test_collisions.py::test_the_uids_of_voters", "attacks/test_collisions.py::test_the_uids_of_newcomers"),
     "memory over all links": ("net/test_held.py::test_many_who_stop_reading_are_bounded_together", "net/test_held.py::test_many_messages_that_are_never_whole_are_bounded_together"),
 }  # fmt: skip
 

@@ -255,7 +255,7 @@ class Keeping:
         bag = self.store.bags._bags.get(siphashed(key))
         if bag is None:
             return
-        ballots = Counter(publisher for listed in bag.items.values() for publisher in listed.votes)
+        ballots = Counter(siphashed(publisher) for listed in bag.items.values() for publisher in listed.votes)
         most = max((len(listed.votes) for listed in bag.items.values()), default=0)
         if len(bag.items) > spec.BAG_VALUES or most > spec.BAG_PUBLISHERS_A_VALUE:
             self._say(f"a bag of node {self.position} has more than it may")
