@@ -107,9 +107,10 @@ class Breaking(Tables):
         if fraction is not None:
             if nodes:
                 raise brief(ValueError(f"{verb} takes nodes or a fraction, not both"))
-            if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
+            share = as_number(fraction)
+            if share is None or not 0 <= share <= 1:
                 raise brief(ValueError(f"a fraction is a number of 0 to 1, not {fraction!r}"))
-            return lambda: self._network.choose(fraction)
+            return lambda: self._network.choose(share)
         if not nodes:
             raise brief(ValueError(f"{verb} whom? cluster.{verb}(cluster[3]), or cluster.{verb}(fraction=0.5)"))
         members = [self._member(node, verb) for node in nodes]

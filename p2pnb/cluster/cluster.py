@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from p2pnb import spec
 from p2pnb.brief import brief
 from p2pnb.cluster import cells, lan, progress
+from p2pnb.cluster.amounts import as_number
 from p2pnb.cluster.breaking import Breaking
 from p2pnb.cluster.call import Call
 from p2pnb.cluster.distributions import Seconds, as_latency
@@ -271,9 +272,10 @@ class Cluster(Breaking, Shown):
         """
         from p2pnb.cluster.maps import map_of  # noqa: PLC0415 (loads ipywidgets)
 
-        if isinstance(pace, bool) or not isinstance(pace, (int, float)) or not 0 <= pace <= 60:
+        seconds = as_number(pace)
+        if seconds is None or not 0 <= seconds <= 60:
             raise brief(ValueError(f"pace is a number of seconds of 0 to 60, not {pace!r}"))
-        return map_of(self, None if key is None else as_key(key), float(pace))
+        return map_of(self, None if key is None else as_key(key), float(seconds))
 
     # --- living and ending --------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import socket
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 from live import on
 
@@ -84,6 +85,7 @@ def test_kill_wants_nodes() -> None:
             with pytest.raises(ValueError, match="another cluster"):
                 cluster.kill(other[0])
         assert all(node.alive for node in cluster), "nothing was killed by mistake"
+        assert len(cluster.kill(fraction=np.float32(0.5))) == round(len(cluster) / 2), "numbers of numpy are numbers"
 
     on(test, network="memory")
 
