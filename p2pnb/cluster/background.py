@@ -103,10 +103,6 @@ class Background:
         """Whether the caller is on this background's thread (always, where there are no threads)."""
         return self._thread is None or threading.current_thread() is self._thread
 
-    @property
-    def threaded(self) -> bool:
-        return self._thread is not None
-
     # -- crossing over
 
     def post(self, function: Callable[..., object], *args: Any, context: Context | None = None) -> None:

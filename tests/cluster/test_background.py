@@ -251,7 +251,6 @@ def test_without_threads_the_current_loop_takes_its_place() -> None:
     async def main() -> None:
         home = Background(threaded=False)
         assert home.inside
-        assert not home.threaded
         assert home.loop is asyncio.get_running_loop()
         assert home.call(lambda: 5) == 5
 
