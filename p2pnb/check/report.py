@@ -59,10 +59,12 @@ class Report(Frame):
 
     @property
     def score(self) -> int:
+        """The points of all cases together."""
         return int(self["points"].sum())
 
     @property
     def most(self) -> int:
+        """The points that there are."""
         return int(self["of"].sum())
 
     def assert_all(self) -> None:

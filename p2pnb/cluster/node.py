@@ -50,18 +50,22 @@ class Node:
 
     @property
     def uid(self) -> Key:
+        """Its name in the network, 32 bytes: `cluster[node.uid]` is the node again."""
         return self._member.uid
 
     @property
     def ip(self) -> str:
+        """The address at which it listens, or did last."""
         return self._member.ip
 
     @property
     def port(self) -> int:
+        """The port at which it listens, or did last."""
         return self._member.port
 
     @property
     def alive(self) -> bool:
+        """Whether it runs: neither killed nor closed."""
         return self._member.alive
 
     @property

@@ -61,6 +61,7 @@ class Resident:
 
     @property
     def contact(self) -> Contact:
+        """How others name it."""
         return contact(self.endpoint.ip, self.endpoint.port, self.endpoint.uid)
 
     def lie(self, lie: Lie) -> None:
@@ -73,6 +74,7 @@ class Resident:
         self.peer.responder.answer = answer  # type: ignore[method-assign]
 
     async def leave(self) -> None:
+        """Ends it in order."""
         await self.peer.close()
         await self.endpoint.close()
 
@@ -112,6 +114,7 @@ class Town:
         return resident
 
     async def grow(self, n: int) -> list[Resident]:
+        """`n` more residents with random uids, one after the other."""
         return [await self.settle() for _ in range(n)]
 
     async def evict(self, residents: Iterable[Resident]) -> None:

@@ -72,6 +72,7 @@ class Upkeep:
         self._task.add_done_callback(self._is_over)
 
     def stop(self) -> None:
+        """Ends all of it, at once. Idempotent."""
         self._stopped = True
         if self._task is not None:
             self._task.cancel()
