@@ -66,11 +66,14 @@ class Breaking(Tables):
         return self._listed(self._on_thread(self._network.heal), ("joined again", "joined again, dead"))
 
     def faults(self, *faults: Fault) -> Faults:
-        """Begins these faults. Without any: those that are on. Example: `cluster.faults(Latency(0.05), Loss(0.1), Liars(cluster[3:6]))`.
+        """Begins these faults of `p2pnb.faults`; without any: those that are on. Whoever stands in `nodes` of one is befallen.
 
-        `.stop()` mends them, `.frame()` says what happened, when, and to whom. All of them begin, or none. `faults.py` and
-        `churn.py` of `p2pnb.cluster` say which there are. Raises `ValueError` for a node of another cluster, a rate that is
-        none, or a fault of wires on real sockets.
+        There are `Latency`, `Loss`, `Partition`, `SlowReaders` (of pretended wires: "memory" and "virtual"), and everywhere `Resets`,
+        `Crash`, `Skew`, `DiskErrors`, `Liars` and `Churn`. `.stop()` mends them; `.frame()` is a row for each thing that happened:
+        `time_s` since the launch, `fault`, `what`, `node`, `peer`. All of them begin, or none. Raises `TypeError` for what is no fault
+        or no node, `ValueError` for a node of another cluster, a share that is none, or a fault of wires on real sockets.
+
+        Example: `cluster.faults(Latency(0.05), Loss(0.1), Liars(cluster[3:6]))`.
         """
         if not faults:
             return Faults(self, self._on_thread(lambda: list(self._network.injection.on)), everything=True)
@@ -78,7 +81,13 @@ class Breaking(Tables):
         return Faults(self, self._on_thread(self._network.injection.begin, ready))
 
     def churn(self, sessions: Sessions | Recorded = Weibull(), **options: Any) -> Faults:  # noqa: B008 (it never changes)
-        """Nodes come and go from now on. The options are those of `Churn`. Example: `cluster.churn(Weibull(), away=600)`."""
+        """Nodes come and go from now on: `sessions` say how long they stay, a distribution of seconds or `Recorded(frame)`.
+
+        The options are those of `Churn`: `away` (seconds, or a distribution), `nodes`, `silent`, `disk`. The result is as that of
+        `faults`. Raises `TypeError` and `ValueError` for what draws no seconds, and for sessions of a node that is not there.
+
+        Example: `cluster.churn(Weibull(), away=600)`.
+        """
         return self.faults(Churn(sessions, **options))
 
     def _with_members(self, fault: Any) -> Fault:

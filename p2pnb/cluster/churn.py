@@ -65,7 +65,9 @@ class Churn(Fault):
     """`nodes` leave when their `sessions` are over, and are back after `away` (seconds, or a distribution), by themselves.
 
     They leave like `Crash`: at once, `silent` or with a reset, and come back with their records only where they have a `disk`.
-    Whoever is the last one alive stays.
+    Whoever is the last one alive stays. `sessions`: a distribution of seconds, such as `Weibull()`, or `Recorded(frame)`. `nodes`: a
+    node, a list of them, a share of the living (0.0 to 1.0), or None for all, who join later included. Raises `TypeError` and
+    `ValueError` for what draws no seconds.
     """
 
     sessions: Sessions | Recorded = Weibull()  # noqa: RUF009 (it never changes)

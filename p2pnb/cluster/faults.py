@@ -58,10 +58,11 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Latency(Fault):
-    """Everything to and from `nodes` takes `seconds` one way, up to `jitter` more or less.
+    """Everything to and from `nodes` takes `seconds` one way, up to `jitter` seconds more or less (uniform).
 
     `seconds` may be a distribution, such as `Lognormal(0.05)`, or a function `seconds(rng)`, drawn anew each time. Where several
-    latencies meet, the newest one holds.
+    latencies meet, the newest one holds. `nodes`: a node, a list of them, a share of the living (0.0 to 1.0), or None for all.
+    Raises `ValueError` for less than 0 s, and for what draws no such number.
     """
 
     seconds: Seconds = 0.05
@@ -94,7 +95,11 @@ class Latency(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Loss(Fault):
-    """A `share` of what is sent to and from `nodes` is lost, and sent again later: 0.2 s, then 0.4 s, as TCP does."""
+    """A `share` of what is sent to and from `nodes` is lost, and sent again later: 0.2 s, then 0.4 s, as TCP does on Linux.
+
+    `nodes`: a node, a list of them, a share of the living (0.0 to 1.0), or None for all. Several losses add up: of two halves, a
+    quarter arrives at once. Raises `ValueError` for a share outside of 0 to 1.
+    """
 
     share: float = 0.1
     nodes: Whom = None
@@ -109,7 +114,11 @@ class Loss(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Partition(Fault):
-    """Between `nodes` and the `others` (default: all others) nothing passes. `one_way`: what `nodes` say is lost, but they hear."""
+    """Between `nodes` and the `others` (default: all others) nothing passes. `one_way`: what `nodes` say is lost, but they hear.
+
+    `nodes`, `others`: a node, a list of them, or a share of the living (0.0 to 1.0). Who joins later is one of the others. Raises
+    `ValueError` for no nodes.
+    """
 
     nodes: Whom = 0.5
     others: Whom = None
@@ -127,7 +136,10 @@ class Partition(Fault):
 
 @dataclass(frozen=True, slots=True)
 class SlowReaders(Fault):
-    """`nodes` take no more than `bytes_a_second` from each connection. 0: nothing at all."""
+    """`nodes` take no more than `bytes_a_second` from each connection. 0: nothing at all.
+
+    `nodes`: a node, a list of them, a share of the living (0.0 to 1.0), or None for all. Raises `ValueError` for less than 0.
+    """
 
     nodes: Whom = 0.1
     bytes_a_second: float = 1_000.0
@@ -142,7 +154,11 @@ class SlowReaders(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Resets(Fault):
-    """Every `every` seconds a `share` of the open connections of `nodes` is reset, each drawn by itself."""
+    """Every `every` seconds a `share` of the open connections of `nodes` is reset, each drawn by itself.
+
+    `nodes`: a node, a list of them, a share of the living (0.0 to 1.0), or None for all. Raises `ValueError` for a share outside of
+    0 to 1, and for 0 s and less.
+    """
 
     share: float = 0.1
     every: float = 10.0
@@ -158,6 +174,7 @@ class Crash(Fault):
     """`nodes` die at once, and come back `back_after` seconds later (None: never). `silent`: as a black hole, without a reset.
 
     With `disk` they come back with the records that they kept, as from a disk; without one, with nothing but their identity.
+    `nodes`: a node, a list of them, a share of the living (0.0 to 1.0), or None for all. Raises `ValueError` for less than 0 s.
     """
 
     nodes: Whom = 0.5
@@ -175,7 +192,8 @@ class Crash(Fault):
 class Skew(Fault):
     """The clocks of `nodes` jump `ahead` seconds, and then run at `rate` (2.0: twice as fast). They never run backwards.
 
-    Stopping it sets the rate right; what they are ahead, they stay ahead.
+    Stopping it sets the rate right; what they are ahead, they stay ahead. Rates of several skews are multiplied. `nodes`: a node, a
+    list of them, a share of the living (0.0 to 1.0), or None for all. Raises `ValueError` for less than 0 s, and a rate of 0 or less.
     """
 
     nodes: Whom = None
@@ -193,7 +211,8 @@ class DiskErrors(Fault):
 
     In a cluster with `store=`, a `share` of the nodes' commits meets an input/output error where the file is written. All that was in such
     a commit is refused, and all that comes within a second of it; then it is tried again. Nodes without a store have no disk: they answer
-    #f to a `share` of the requests to keep something, as if they had one.
+    #f to a `share` of the requests to keep something, as if they had one. `nodes`: a node, a list of them, a share of the living
+    (0.0 to 1.0), or None for all. Raises `ValueError` for a share outside of 0 to 1.
     """
 
     nodes: Whom = None
@@ -212,6 +231,8 @@ class Liars(Fault):
     - "namespaces": the oldest version of an entry that they ever saw;
     - "bags": a hundred inventions that a million publishers are said to have voted for;
     - "promises": that a record was stored, which they throw away.
+
+    `nodes`: a node, a list of them, a share of the living (0.0 to 1.0), or None for all. Raises `ValueError` for any other lie.
     """
 
     nodes: Whom = 0.1
