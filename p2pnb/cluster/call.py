@@ -27,6 +27,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
+from operator import methodcaller
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
@@ -273,19 +274,11 @@ class Call(Coroutine[Any, Any, T]):
     # -- as a coroutine: asyncio makes tasks of it
 
     def send(self, value: Any) -> Any:
-        task = _consumer()
-        driver = self._drivers.get(task)
-        if driver is None:
-            driver = self._drivers[task] = self.__await__()
-        return self._step(task, partial(driver.send, value))
+        return self._step(methodcaller("send", value))
 
     def throw(self, typ: Any, val: Any = None, tb: TracebackType | None = None) -> Any:
-        task = _consumer()
-        driver = self._drivers.get(task)
-        if driver is None:
-            driver = self._drivers[task] = self.__await__()
         error = typ if val is None and tb is None else (val or typ()).with_traceback(tb)
-        return self._step(task, partial(driver.throw, error))
+        return self._step(methodcaller("throw", error))
 
     def close(self) -> None:
         """Ends the wait of the task that asks; the work goes on."""
@@ -293,9 +286,14 @@ class Call(Coroutine[Any, Any, T]):
         if driver is not None:
             driver.close()
 
-    def _step(self, task: object, advance: Callable[[], Any]) -> Any:
+    def _step(self, advance: Callable[[Generator[Any, Any, T]], Any]) -> Any:
+        """Has the asking task's own driver go on."""
+        task = _consumer()
+        driver = self._drivers.get(task)
+        if driver is None:
+            driver = self._drivers[task] = self.__await__()
         try:
-            return advance()
+            return advance(driver)
         except BaseException:  # StopIteration above all: the driver has ended
             self._drivers.pop(task, None)
             raise
