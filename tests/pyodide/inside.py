@@ -69,14 +69,14 @@ for package in sorted(OUTSIDE):
 sys.meta_path.append(Finder())
 sys.modules["p2pnb.wire.bytevector"] = plain_codec()
 
-from p2pnb import Cluster, key_of  # noqa: E402
+from p2pnb import Cluster, Identity, key_of  # noqa: E402
 from p2pnb.errors import NotFound  # noqa: E402
 
 used.clear()
 
 
 async def main():
-    identities = [types.SimpleNamespace(uid=key_of(b"%d" % i), static=None) for i in range(NODES)]  # a uid needs no key pair here
+    identities = [Identity(types.SimpleNamespace(uid=key_of(b"%d" % i).int)) for i in range(NODES)]  # a uid needs no key pair here
     started = time.monotonic()
     async with Cluster.launch(NODES, network="memory", encryption=False, seed=1, k=3, identities=identities) as cluster:
         key = await cluster[3].set(b"hello")
