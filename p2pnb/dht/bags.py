@@ -22,7 +22,7 @@ from p2pnb.dht.quota import Quota
 from p2pnb.uid import siphashed
 from p2pnb.wire.messages import BagAdd, BagEntry
 
-BAG_BYTES, ITEM_BYTES, VOTE_BYTES = 800, 400, 350  # with their bookkeeping (measured)
+BAG_BYTES, ITEM_BYTES, VOTE_BYTES = 800, 400, 400  # with their bookkeeping (measured)
 
 
 class _Vote:
