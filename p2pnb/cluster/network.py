@@ -118,6 +118,7 @@ class Network:
     async def _join(self, new: list[Member], bootstrap: Collection[tuple[str, int]], *, alone: bool, step: Callable[[], None]) -> None:
         """Each joins through a member that has joined before it; the first one through `bootstrap`, if there is one."""
         joined = [member for member in self.living if member not in new]
+        joined = [member for member in joined if member not in self.cut_off] or joined  # whoever comes now is on the other side
         waiting = list(reversed(new))
         if alone:
             first = waiting.pop()
@@ -225,8 +226,9 @@ class Network:
     async def rejoin(self, member: Member) -> None:
         """Joins a lonely `member` through another one. Raises the `P2PError` that kept it from it."""
         others = [each for each in self.living if each is not member]
+        within_reach = [each for each in others if (each in self.cut_off) == (member in self.cut_off)]
         if others:
-            await _join_through(member.living(), self.rng.choice(others))
+            await _join_through(member.living(), self.rng.choice(within_reach or others))
         peer = member.living()
         if peer.upkeep is not None:
             peer.upkeep.fill_far_buckets()
@@ -253,14 +255,13 @@ class Network:
         return doomed
 
     def partition(self, cut_off: list[Member]) -> list[Member]:
-        """Parts `cut_off` from everybody else: nothing passes between the two sides."""
+        """Parts `cut_off` from everybody else, who joins later included: nothing passes between the two sides."""
         self.heal()
         addresses = frozenset((member.ip, member.port) for member in cut_off)
-        others = frozenset((member.ip, member.port) for member in self.members if member not in cut_off)
         self.walled = self.living
         for member in self.walled:
             if member.endpoint is not None:
-                member.endpoint.wall(others if member in cut_off else addresses)
+                member.endpoint.wall((lambda ip, port: (ip, port) not in addresses) if member in cut_off else addresses)
         self.cut_off = list(cut_off)
         return cut_off
 

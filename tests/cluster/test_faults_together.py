@@ -15,6 +15,7 @@ from p2pnb import Cluster
 from p2pnb.cluster.injection import Active
 from p2pnb.cluster.member import Member
 from p2pnb.cluster.network import Network
+from p2pnb.errors import P2PError
 from p2pnb.faults import Always, Churn, Crash, Exponential, Partition, Recorded, Skew
 
 
@@ -94,6 +95,26 @@ def test_a_recorded_session_ends_when_it_was_recorded_to_though_nobody_could_be_
             seen = [(row["what"], row["time"] + network.log.began - began) for row in rows]
             assert [what for what, _ in seen] == ["crashes", "comes back", "crashes", "comes back", "crashes"]
             assert [when for _, when in seen] == pytest.approx([0, 100, 200, 300, 302])
+
+    simulate(test)
+
+
+def test_who_joins_a_parted_network_is_no_bridge() -> None:
+    """He is one of the others: nothing passes between him and those who were cut off, whoever dials, and he joins at the first try."""
+
+    async def test() -> None:
+        async with town(8, 7) as network:
+            cut_off = network.partition(network.members[:4])
+            await network.restart(cut_off[1])
+            for _ in range(4):
+                (late,) = await network.grow(1, [], lambda: None)
+                for one, other in ((late, cut_off[0]), (cut_off[2], late)):
+                    with pytest.raises(P2PError):
+                        await one.living().greet(other.ip, other.port)
+                assert await network.members[6].living().greet(late.ip, late.port)
+            network.heal()
+            await asyncio.sleep(1)  # what was half greeted is reset
+            assert await late.living().greet(cut_off[0].ip, cut_off[0].port)
 
     simulate(test)
 
