@@ -34,6 +34,7 @@ from functools import partial
 from pathlib import Path
 
 from p2pnb import spec
+from p2pnb.brief import brief
 from p2pnb.disk.file import RecordsFile
 from p2pnb.disk.part import RETRY, Batch, Part
 from p2pnb.disk.rows import CLOCK, NODE_BYTES, Name, Row, row
@@ -245,6 +246,8 @@ class Disk:
 
 
 def _directory(path: str | os.PathLike[str]) -> Path:
+    if not isinstance(path, (str, os.PathLike)) or not str(path):
+        raise brief(TypeError(f'a store is a directory, such as store="my-network", not {path!r}'))
     directory = Path(path).expanduser()
     try:
         if directory.exists() and not directory.is_dir():

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from writing import Opened, run, written
@@ -85,6 +86,15 @@ def test_what_is_no_file_is_left_alone(tmp_path: Path, make: object) -> None:
     with pytest.raises(StoreError, match="is no regular file: it was left as it is"):
         RecordsFile(path)
     assert not path.is_file()
+
+
+@pytest.mark.parametrize("path", ["", 3, b"store", None])
+def test_what_is_no_path(path: Any) -> None:
+    async def test() -> None:
+        with pytest.raises(TypeError, match="a store is a directory, such as"):
+            Opened(path)
+
+    run(test)
 
 
 @pytest.mark.parametrize("name", ["a\0b", "a" * 300])
