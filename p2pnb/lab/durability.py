@@ -61,15 +61,15 @@ async def _network(n: int, seed: int) -> AsyncIterator[Network]:
         await network.close()
 
 
-def _somebody(network: Network) -> Peer:
-    return network.rng.choice(network.living).living()
+def _somebody(network: Network, among: list[Member] | None = None) -> Peer:
+    return network.rng.choice(among or network.living).living()
 
 
-async def _write(network: Network, count: int, by: Callable[[], Peer] | None = None) -> list[Key]:
+async def _write(network: Network, count: int, among: list[Member] | None = None) -> list[Key]:
     """`count` values, each set by somebody who then forgets that it was theirs: what is measured is not renewal by publishers."""
     keys = []
     for _ in range(count):
-        peer = by() if by is not None else _somebody(network)
+        peer = _somebody(network, among)
         keys.append(await peer.set(network.rng.randbytes(40)))
         peer.published.clear()
     return keys
@@ -179,9 +179,9 @@ async def partition(seed: int, n: int = 20, records: int = 8) -> Trials:
         sides.append([member for member in network.living if member not in sides[0]])
         keys: list[Key] = []
         for side, members in enumerate(sides):
-            keys += await _write(network, records, lambda members=members: network.rng.choice(members).living())  # type: ignore[misc]
+            keys += await _write(network, records, members)
             for version in range(side + 1):
-                writer = network.rng.choice(members).living()
+                writer = _somebody(network, members)
                 await writer.namespace_set(author.private_key, author.public_key, name, key_of(b"%d of %d" % (version, side)))
         await asyncio.sleep(600)
         network.heal()
