@@ -390,11 +390,11 @@ def test_whatever_happens_the_rules_hold(seed: int) -> None:
                 assert questionable is None or questionable in before
                 gone = {uid_of(other) for other in before} - {uid_of(other) for other in table} - {uid}
                 assert all(failures[other] >= spec.STALE_AFTER for other in gone), f"seed {seed}, step {step}: a live one was evicted"
-        by_bucket = Counter((row["cached"], row["bucket"]) for row in table.rows(now))
+        rows = table.rows(now)
+        by_bucket = Counter((row["cached"], row["bucket"]) for row in rows)
         assert max(by_bucket.values(), default=0) <= k
-        groups = Counter((row["cached"], row["bucket"], row["ip"]) for row in table.rows(now) if row["ip"] != "127.0.0.1")
+        groups = Counter((row["cached"], row["bucket"], row["ip"]) for row in rows if row["ip"] != "127.0.0.1")
         assert max(groups.values(), default=0) <= 1
-        held = [row["uid"] for row in table.rows(now)]
-        assert len(set(held)) == len(held)
-        assert all(common_prefix_length(0, row["uid"]) == row["bucket"] for row in table.rows(now))
+        assert len({row["uid"] for row in rows}) == len(rows)
+        assert all(common_prefix_length(0, row["uid"]) == row["bucket"] for row in rows)
         assert set(table) <= proven
