@@ -317,7 +317,7 @@ class Injection:
     def _corrupt(self, active: Active, peer: Peer) -> None:
         fault = active.fault
         if isinstance(fault, Liars):
-            peer.responder = Liar(peer.responder, peer.own, fault.told, random.Random(self._rng.random()))
+            peer.responder = Liar(peer.responder, peer.own, peer.store, fault.told, random.Random(self._rng.random()))
         elif isinstance(fault, DiskErrors):
             rng = random.Random(self._rng.random())
             if peer.lasting.part is None:

@@ -251,6 +251,28 @@ def test_a_disk_that_cannot_write_answers_no_and_the_node_lives() -> None:
 # --- people -----------------------------------------------------------------------------------------------------------------
 
 
+def test_a_liar_goes_back_to_versions_that_it_kept_before_it_lied() -> None:
+    async def test() -> None:
+        async with town(6, 12) as network:
+            author, name = Author.from_seed(bytes(32)), key_of(b"name")
+            for text in (b"old", b"newer", b"newest"):
+                await peers(network)[0].namespace_set(author.private_key, author.public_key, name, key_of(text))
+            liar = network.members[1]
+            reader, question = peers(network)[2], NamespaceRef(author.public_key, name.int, None)
+            contact = await reader.greet(liar.ip, liar.port)
+            (active,) = begin(network, Liars([liar], lies="namespaces"))
+            for text in (b"more", b"and more"):
+                answer: Any = await reader.requests.reply(contact, question)
+                assert answer.value == key_of(b"old")
+                await peers(network)[0].namespace_set(author.private_key, author.public_key, name, key_of(text))
+            network.injection.end([active])
+            answer = await reader.requests.reply(contact, question)
+            assert answer.value == key_of(b"and more")
+            assert await reader.namespace_ref(author.public_key, name) == key_of(b"and more")
+
+    simulate(test)
+
+
 def test_two_liars_of_five_change_no_answer() -> None:
     async def test() -> None:
         async with town(12, 11) as network:
