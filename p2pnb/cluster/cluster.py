@@ -284,7 +284,9 @@ class Cluster(Breaking, Shown):
 
         Example: `await cluster.run(workload)`.
         """
-        coroutine = function(*args)
+        coroutine: Any = function(*args) if callable(function) else None
+        if not asyncio.iscoroutine(coroutine):
+            raise brief(TypeError(f"run takes an `async def` and its arguments, as in cluster.run(workload, 5), not {function!r}"))
         return self._start(coroutine, "run", timeout=timeout)
 
     @property

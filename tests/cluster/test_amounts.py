@@ -120,6 +120,15 @@ def test_launches_that_cannot_be(arguments: dict[str, Any], error: type[Exceptio
         Cluster.launch(3, network="virtual", **arguments)
 
 
+def test_what_cannot_be_run() -> None:
+    async def test(cluster: Cluster) -> None:
+        for wrong in (lambda: 5, 5, cluster[0].uid, cluster[0].set(b"x")):
+            with pytest.raises(TypeError, match=r"run takes an `async def` and its arguments, as in cluster\.run\(workload, 5\), not"):
+                cluster.run(wrong)  # type: ignore[arg-type]
+
+    on(test, network="virtual")
+
+
 @pytest.mark.parametrize("latency", [Lognormal(0.05, sigma=0.3), np.int64(0), Fraction(1, 50), lambda rng: rng.uniform(0.01, 0.1)])
 def test_latencies_and_seeds_of_all_kinds(latency: Any) -> None:
     async def whole() -> None:
