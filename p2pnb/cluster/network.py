@@ -79,7 +79,11 @@ class Network:
         carrier = self.carrier = self.carrier or TcpCarrier.shared()  # the loop's own, so it is asked for on the loop
         if self.disk is None and self.settings.store is not None:
             self.disk = open_store(self.settings.store, simulated=self._simulated)
-        new = [self._make(len(self.members) + i, carrier) for i in range(n)]
+        new = []
+        for position in range(len(self.members), len(self.members) + n):
+            new.append(self._make(position, carrier))
+            if self.disk is not None:  # its key was written and synced: whoever waits may be interrupted between two
+                await asyncio.sleep(0)
         if not self.members:
             self.log.began = asyncio.get_running_loop().time()
         try:

@@ -215,7 +215,7 @@ class RecordsFile:
         return connection
 
     def _in_use(self) -> StoreError:
-        used = "is in use by another process, or by another cluster of this one"
+        used = "is in use by another process, or by another cluster of this one (running its cell again closes it)"
         return StoreError(f"{self.path} {used}: close that one first, or give another path")
 
     def _trouble(self, connection: sqlite3.Connection) -> str:
