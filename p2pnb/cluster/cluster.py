@@ -282,6 +282,8 @@ class Cluster(Breaking, Shown):
     def run(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, timeout: float | None = None) -> Call[T]:
         """Runs `function(*args)`, a coroutine function, on the cluster's own loop: for workloads, with `await node.peer.set(…)`.
 
+        Raises `TypeError` for what is no coroutine function.
+
         Example: `await cluster.run(workload)`.
         """
         coroutine: Any = function(*args) if callable(function) else None

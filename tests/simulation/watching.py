@@ -86,7 +86,7 @@ class Watch:
         while self._due and self._due[0][0] < now:
             _, _, life, asked = heapq.heappop(self._due)
             life.overdue(asked)
-        if now >= self._look_at:
+        if self.lives and now >= self._look_at:
             self._look_at = now + LOOK
             self.sweep()
 
