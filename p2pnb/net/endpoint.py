@@ -175,15 +175,15 @@ class Endpoint:
             no_host = ": not an address and port of one host (names are never looked up)"
             sending.fail(self._unreachable("unreachable", ip, port, no_host))
             return
-        if (ip, port) == (self.ip, self.port) or sending.uid == self.uid:
+        if (port == self.port and ip == self.ip) or sending.uid == self.uid:
             sending.fail(self._unreachable("self", ip, port))
             return
-        dial = self._dials.get((ip, port))
+        address = (ip, port)
+        dial = self._dials.get(address)
         if dial is not None:
             dial.waiting.append(sending)
             return
-        dial = self._dials[ip, port] = Dial()
-        dial.waiting.append(sending)
+        dial = self._dials[address] = Dial(sending)
         self._begin(dial, ip, port)
 
     def _begin(self, dial: Dial, ip: str, port: int) -> None:
@@ -251,9 +251,10 @@ class Endpoint:
                     sending.fail(self._unreachable("wrong-uid", link.ip, link.port))
                 else:
                     sending.serve(kept)
-        if self._dials:
-            for sending in [each for dial in self._dials.values() for each in dial.waiting if each.uid == uid]:
-                sending.serve(kept)
+        for dial in list(self._dials.values()) if self._dials else ():
+            for sending in dial.waiting:
+                if sending.uid == uid:
+                    sending.serve(kept)
 
     def _better(self, old: Link, new: Link) -> Link:
         """Which of two links to one uid is kept."""

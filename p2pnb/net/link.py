@@ -53,7 +53,7 @@ class Link(Accounts):
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, channel: Channel, ip: str, port: int, dial: Dial | None = None) -> None:
-        super().__init__()
+        Accounts.__init__(self)
         self._endpoint, self._channel = endpoint, channel
         self._state = OPENING
         self._since = endpoint.now()  # when its present state began
@@ -63,10 +63,9 @@ class Link(Accounts):
         self.dial = dial
         self.clean = self.frozen = False
         self.reason = ""  # why it closed, for the log and for the counters
-        self._due = 0.0  # when the sweep looks at it next; 0: not at all
+        self._due = self._begun = 0.0  # when the sweep looks at it next, and when the message began of which a part is here; 0: never
         self._finished = False  # whether the other end finished while big messages still wait for their turn
         self._backlog: deque[bytes] | None = None  # texts received, from the first big one on
-        self._begun = 0.0  # when the message began of which a part is here; 0: there is none
         self._last_words = b""
 
     def __repr__(self) -> str:
@@ -158,7 +157,7 @@ class Link(Accounts):
 
     def _write(self, data: bytes) -> None:
         if self._last_words:
-            data, self._last_words = self._last_words + data, b""
+            data, self._last_words = self._last_words + data if data else self._last_words, b""
         if data and self._transport is not None:
             if self._mark >= 0:
                 self._written += len(data)
@@ -317,6 +316,8 @@ class Link(Accounts):
         """Looked at by the sweep: whether something took too long, and when to look again."""
         if now > self._due - 2 * TICK:
             self._due = 0.0
+        if self._state == OPEN and self._mark < 0 and not self._begun:  # it was the handshake that had its time
+            return
         soon = now + TICK  # what is due until the next tick is due now
         if self._state == OPENING:
             until = self._since + self._endpoint.handshake_timeout
@@ -331,7 +332,6 @@ class Link(Accounts):
                 self._begun = 0.0
             elif self._begun + SLOW_MESSAGE <= soon:
                 self.fail("slow message")
-                return
             else:
                 self.look_at(self._begun + SLOW_MESSAGE)
         if self._state == RETIRED and not self.frozen:

@@ -1,7 +1,7 @@
 """Memory: connections inside one process, with the latency, the losses and the cut cables that are asked for.
 
-The same bytes as on a socket go through the same links; only the wire is pretended. Each direction of a connection is a `Pipe`,
-which has the virtues of TCP and its vices:
+The same bytes as on a socket go through the same links; only the wire is pretended. Each direction of a connection has one of its own
+(`ends`), with the virtues of TCP and its vices:
 
 - what is written arrives in order, `latency` seconds later (a number, or drawn anew for each chunk);
 - each chunk is lost with probability `loss` and sent again after 0.2 s, 0.4 s, 0.8 s...; what was written after it waits behind it.
@@ -20,26 +20,17 @@ from __future__ import annotations
 import asyncio
 import errno
 import random
-from collections.abc import Callable, Hashable
-from typing import Any
+from collections.abc import Callable
 
 from p2pnb.net.carrier import Address, Carrier, Listener
+from p2pnb.net.ends import NEVER, MemoryTransport
 from p2pnb.net.moments import Moments
-from p2pnb.wire.parcel import Parcel
 
-WINDOW = 262_144  # bytes that a pipe holds before its writer has to keep them
-REPEAT = 0.2  # seconds until a lost chunk is sent again, then doubling
-REPEAT_DIAL = 1.0
-FAREWELL = 1.0  # seconds that the other end is heard out after we have finished
+REPEAT_DIAL = 1.0  # seconds until a lost greeting is sent again, then doubling
 REPEAT_AT_MOST = 60.0
 
 Latency = float | Callable[[random.Random], float]
 Pair = tuple[Address, Address]
-
-
-NEVER = float("inf")
-
-OPEN, FINISHING, GONE = range(3)
 
 
 class Condition:
@@ -59,184 +50,6 @@ class Condition:
 
     def settle(self) -> None:
         self.steady = None if callable(self.latency) or self.loss or self.blocked or self.rate != NEVER else self.latency
-
-
-class Pipe:
-    """One direction of a connection, from the one node of `pair` to the other. None on it ends the stream, an exception resets it."""
-
-    __slots__ = ("_busy", "_network", "_on_wire", "_pair", "_paused", "_queue", "connected", "held", "reader", "writer")
-
-    def __init__(self, network: MemoryNetwork, pair: Pair, connected: bool) -> None:
-        self._network = network
-        self._pair = pair
-        self._queue: list[tuple[float, bytes | Parcel | Exception | None, int]] = []  # when it arrives, what, and its bytes
-        self._on_wire = 0  # bytes
-        self._busy = False  # whether a delivery is scheduled
-        self._paused = False  # whether the writer was told to wait
-        self.connected = connected
-        self.held = False  # while the reader is frozen
-        self.reader: MemoryTransport | None = None
-        self.writer: MemoryTransport | None = None
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that the writer has to keep."""
-        return max(self._on_wire - WINDOW, 0)
-
-    def put(self, what: bytes | Parcel | Exception | None) -> None:
-        size = 0 if what is None or isinstance(what, Exception) else len(what)
-        self._queue.append((self._arrival(size) if self.connected else NEVER, what, size))
-        self._on_wire += size
-        if self._on_wire > WINDOW and not self._paused and self.writer is not None:
-            self._paused = True
-            self.writer.protocol.pause_writing()
-        if not self._busy and self.connected:
-            self.run()
-
-    def _arrival(self, size: int) -> float:
-        """When something of `size` bytes that is written now arrives: never before what was written earlier."""
-        network = self._network
-        wire = network.everywhere if network.even else network.wire(self._pair)
-        arrives = network.now() + (network.delay(wire, REPEAT) if wire.steady is None else wire.steady)
-        if self._queue and self._queue[-1][0] > arrives:
-            arrives = self._queue[-1][0]
-        return arrives + size / wire.rate
-
-    def run(self) -> None:
-        """Schedules the next delivery, unless one is, or nothing can move."""
-        if self._busy or self.held or not self._queue or not self.connected:
-            return
-        arrives, network = self._queue[0][0], self._network
-        if arrives == NEVER or (not network.even and network.wire(self._pair).blocked):
-            network.stuck[self] = None
-            return
-        self._busy = True
-        network.at(arrives, self._deliver)
-
-    def retry(self) -> None:
-        """Something changed: what was lost for good is sent once more."""
-        waiting, self._queue = self._queue, []
-        for arrives, what, size in waiting:
-            self._queue.append((self._arrival(size) if arrives == NEVER else arrives, what, size))
-        self.run()
-
-    def clear(self) -> None:
-        """Nobody is left at either end: what is on the wire goes nowhere."""
-        self._queue.clear()
-
-    def _deliver(self) -> None:
-        self._busy = False
-        if not self._queue or self.held or (not self._network.even and self._network.wire(self._pair).blocked):
-            self.run()
-            return
-        _, what, size = self._queue.pop(0)
-        self._on_wire -= size
-        if self._queue:
-            self.run()
-        if self._paused and self._on_wire <= WINDOW and self.writer is not None:
-            self._paused = False
-            if not self.writer.is_closing():
-                self.writer.protocol.resume_writing()
-        if (reader := self.reader) is not None:
-            reader.hear(what)
-
-
-class MemoryTransport:
-    """One end of a connection."""
-
-    __slots__ = ("_frozen", "_network", "_state", "inward", "local", "outward", "protocol", "remote")
-
-    def __init__(
-        self, network: MemoryNetwork, protocol: asyncio.Protocol, inward: Pipe, outward: Pipe, local: Address, remote: Address
-    ) -> None:
-        self._network = network
-        self.inward, self.outward = inward, outward
-        self._state = OPEN
-        self._frozen = False
-        self.protocol = protocol
-        self.local, self.remote = local, remote
-        inward.reader = outward.writer = self
-
-    def write(self, data: bytes) -> None:
-        if self._state == OPEN and not self._frozen:
-            self.outward.put(data)
-
-    def close(self) -> None:
-        if self._state == OPEN:
-            self._state = FINISHING
-            self.outward.put(None)
-            self._network.sweep.at(self._network.loop.time() + FAREWELL, self)
-
-    def check(self, now: float) -> None:  # noqa: ARG002 (its time has come)
-        """The sweep's call: the other end was heard out for long enough."""
-        self._drop(None)
-
-    def abort(self) -> None:
-        if self._state != GONE:
-            self.outward.put(ConnectionResetError(errno.ECONNRESET, "connection reset"))
-            self._drop(None)
-
-    def connected(self) -> None:
-        """The other end took the connection: what was written meanwhile leaves."""
-        self.outward.connected = True
-        self.outward.retry()
-
-    def refuse(self, error: OSError) -> None:
-        """The connection cannot be had."""
-        self._drop(error)
-
-    def take_turns(self, who: Hashable) -> None:
-        """What arrives here is memory already, and comes in chunks: each is heard in its order."""
-
-    def freeze(self) -> None:
-        self._frozen = True
-        self.inward.held = True
-
-    def hear(self, what: bytes | Parcel | Exception | None) -> None:
-        """Something arrived."""
-        if self._state == OPEN and what is not None and not isinstance(what, Exception):
-            try:
-                self.protocol.data_received(what)  # type: ignore[arg-type]  # a link takes parcels too
-            except BaseException:
-                self.abort()
-                raise
-        elif self._state == GONE:
-            if what is not None and not isinstance(what, Exception):  # nobody is there to take it
-                self.outward.put(ConnectionResetError(errno.ECONNRESET, "connection reset"))
-        elif isinstance(what, Exception):
-            self._drop(what)
-        elif self._state == FINISHING:
-            if what is None:
-                self._drop(None)
-        else:
-            try:
-                self.protocol.eof_received()
-            except BaseException:
-                self.abort()
-                raise
-            self.outward.put(None)
-            self._drop(None)
-
-    def _drop(self, error: Exception | None) -> None:
-        if self._state != GONE:
-            self._state = GONE
-            self.inward.held = self._frozen = False
-            self.inward.run()
-            if self.inward.writer is None or self.inward.writer.is_gone():
-                self._network.forget(self.inward, self.outward)
-            self._network.loop.call_soon(self.protocol.connection_lost, error)
-
-    def is_gone(self) -> bool:
-        return self._state == GONE
-
-    def is_closing(self) -> bool:
-        return self._state != OPEN
-
-    def get_write_buffer_size(self) -> int:
-        return self.outward.waiting
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return {"sockname": self.local, "peername": self.remote}.get(name, default)
 
 
 class MemoryListener:
@@ -265,9 +78,9 @@ class MemoryNetwork(Carrier):
         super().__init__()
         self.rng = rng
         self.listeners: dict[Address, MemoryListener] = {}
-        self.stuck: dict[Pipe, None] = {}  # pipes that wait for better conditions
+        self.stuck: dict[MemoryTransport, None] = {}  # those whose wire waits for better conditions
         self.everywhere = Condition(latency, loss)
-        self.even = True  # whether all wires are as `everywhere` says
+        self.steady = self.everywhere.steady  # what everything takes on all wires, None where that depends
         self._between: dict[Pair, Condition] = {}
         self._rule: Callable[[Address, Address], Condition] | None = None
         self._next_port = 1024
@@ -280,7 +93,7 @@ class MemoryNetwork(Carrier):
         self, a: Address, b: Address, *, latency: Latency | None = None, loss: float | None = None, blocked: bool | None = None
     ) -> None:
         """Changes the wire between the nodes that listen at `a` and `b`, both ways, from now on; None leaves a thing as it is."""
-        self.even = False
+        self.steady = None
         for pair in ((a, b), (b, a)):
             now = self.wire(pair)
             self._between[pair] = Condition(
@@ -297,20 +110,21 @@ class MemoryNetwork(Carrier):
         It is asked once for each pair of addresses: whoever changes his mind calls this again.
         """
         self._rule = conditions
-        self.even = conditions is None
+        self.steady = self.everywhere.steady if conditions is None else None
         self._between.clear()
         self._changed()
 
     def _changed(self) -> None:
         stuck, self.stuck = self.stuck, {}
-        for pipe in stuck:
-            pipe.retry()
+        for end in stuck:
+            end.retry()
 
-    def forget(self, *pipes: Pipe) -> None:
-        """Nobody is left at either end of these."""
-        for pipe in pipes:
-            pipe.clear()
-            self.stuck.pop(pipe, None)
+    def forget(self, end: MemoryTransport) -> None:
+        """Nobody is left at either end of a connection: what is on the wires goes nowhere."""
+        for each in (end, end.other):
+            if each is not None:
+                each.clear()
+                self.stuck.pop(each, None)
 
     def wire(self, pair: Pair) -> Condition:
         """How the wire from the one to the other node of `pair` is now."""
@@ -342,43 +156,47 @@ class MemoryNetwork(Carrier):
         return listener
 
     def dial(self, protocol: asyncio.Protocol, ip: str, port: int, source: Address) -> None:
-        local = (source[0], self._free_port(source[0]))
-        pair = (source if source[1] else local, (ip, port))
-        outward, inward = Pipe(self, pair, connected=False), Pipe(self, (pair[1], pair[0]), connected=True)
-        transport = MemoryTransport(self, protocol, inward, outward, local, (ip, port))
-        self._knock(transport, pair, REPEAT_DIAL)
+        local, remote = (source[0], self._free_port(source[0])), (ip, port)
+        if not source[1]:  # a client's cable is that of this connection
+            source = local
+        transport = MemoryTransport(self, protocol, local, remote, (source, remote))
+        self._knock(transport, REPEAT_DIAL)
         protocol.connection_made(transport)  # type: ignore[arg-type]
 
-    def _knock(self, transport: MemoryTransport, pair: Pair, repeat: float) -> None:
+    def _knock(self, transport: MemoryTransport, repeat: float) -> None:
         """Sends the greeting (SYN) of a connection, again and again while the wire is cut."""
         if transport.is_closing():
             return
-        seconds = self._crossing(pair, repeat)
+        seconds = self._crossing(transport.pair, repeat)
         if seconds == NEVER:
-            self.loop.call_later(repeat, self._knock, transport, pair, 2 * repeat)
+            self.loop.call_later(repeat, self._knock, transport, 2 * repeat)
         else:
-            self.at(self.now() + seconds, self._answer, transport, pair, repeat)
+            self.at(self.now() + seconds, self._answer, transport, repeat)
 
-    def _answer(self, transport: MemoryTransport, pair: Pair, repeat: float) -> None:
+    def _answer(self, transport: MemoryTransport, repeat: float) -> None:
         """The greeting arrived: somebody listens, nobody does, or somebody who is silent, or cannot be heard."""
         listener = self.listeners.get(transport.remote)
-        back = self._crossing((pair[1], pair[0]), REPEAT_DIAL)
+        source, destination = transport.pair
+        pair = (destination, source)
+        back = self._crossing(pair, REPEAT_DIAL)
         if back == NEVER:
-            self.loop.call_later(repeat, self._knock, transport, pair, 2 * repeat)
+            self.loop.call_later(repeat, self._knock, transport, 2 * repeat)
         elif listener is None:
             refused = ConnectionRefusedError(errno.ECONNREFUSED, "connection refused")
             self.at(self.now() + back, transport.refuse, refused)
         elif not listener.frozen and not transport.is_closing():
             protocol = listener.factory(*transport.local)
-            other = MemoryTransport(self, protocol, transport.outward, transport.inward, transport.remote, transport.local)
-            protocol.connection_made(other)  # type: ignore[arg-type]
-            self.at(self.now() + back, transport.connected)
+            protocol.connection_made(MemoryTransport(self, protocol, transport.remote, transport.local, pair, transport))  # type: ignore[arg-type]
+            if self.steady is not None and transport.begun:
+                transport.connect(self.now() + back + back)
+            else:
+                self.at(self.now() + back, transport.connected)
 
     def _crossing(self, pair: Pair, repeat: float) -> float:
         """Seconds that a greeting takes from the one to the other node of `pair`; infinite if it does not get through."""
-        wire = self.everywhere if self.even else self.wire(pair)
-        if wire.steady is not None:
-            return wire.steady
+        if self.steady is not None:
+            return self.steady
+        wire = self.wire(pair)
         return NEVER if wire.blocked else self.delay(wire, repeat)
 
     def _free_port(self, ip: str) -> int:

@@ -99,9 +99,9 @@ class Dial:
 
     __slots__ = ("waiting",)
 
-    def __init__(self) -> None:
-        self.waiting: list[Sending] = []
+    def __init__(self, first: Sending) -> None:
+        self.waiting = [first]
 
     def expects(self, uid: int | None) -> bool:
         """Whether anything that waits, or waited, is for `uid`."""
-        return any(sending.uid is None or sending.uid == uid for sending in self.waiting)
+        return self.waiting[0].uid == uid or any(sending.uid is None or sending.uid == uid for sending in self.waiting)

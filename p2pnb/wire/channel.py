@@ -276,13 +276,13 @@ class PlainChannel:
     def _greet(self, data: bytes) -> tuple[bytes, list[bytes]]:
         """`receive` until the other end's `hello` is complete; answers with ours, unless it was said."""
         whole = _recall_greeting(bytes(data)) if self._deframer is None and len(data) <= MAX_HANDSHAKE_MESSAGE else None
-        if whole is not None:
-            (hello, more), texts = whole, list[bytes]()
-        else:
+        texts: list[bytes] = []
+        if whole is None:
             texts = _or_not_a_peer(self._unframe, data)
             if not texts:
                 return b"", []
-            hello, more = _or_not_a_peer(_read_hello, texts.pop(0))
+            whole = _or_not_a_peer(_read_hello, texts.pop(0))
+        hello, more = whole
         if not more or more[0] != self._network:
             return self._refuse("it belongs to another network", "other-network")
         if hello.uid == self._own:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from p2pnb.uid import short, siphashed
+from p2pnb.uid import BYTES, short, siphashed
 from p2pnb.wire.sexp import Written
 
 
@@ -21,10 +21,15 @@ class Contact:
     port: int
     uid: int | None = None
     datum: Written = field(init=False, repr=False, compare=False)
+    _hash: int = field(init=False, repr=False, compare=False)  # once: a contact is looked up again and again
 
     def __post_init__(self) -> None:
         fields = [self.ip, self.port] if self.uid is None else [self.ip, self.port, self.uid]
         object.__setattr__(self, "datum", Written(fields))
+        object.__setattr__(self, "_hash", hash((self.ip, self.port, None if self.uid is None else siphashed(self.uid))))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def address(self) -> tuple[str, int]:
@@ -36,7 +41,7 @@ class Contact:
 
 def contact(ip: str, port: int, uid: int | None = None) -> Contact:
     """The one `Contact` for these three."""
-    return _contact(ip, port, None if uid is None else siphashed(uid))  # whoever names it may have chosen its uid
+    return _contact(ip, port, None if uid is None else uid.to_bytes(BYTES, "big"))  # `siphashed`: strangers choose their uids
 
 
 @lru_cache(maxsize=65_536)

@@ -43,7 +43,8 @@ class Parcel:
 def size_of(message: Message) -> int:
     """How many bytes the canonical text of `message` has. Raises `LocalProtocolError` for what cannot be written."""
     if type(message) is Nearest:
-        return len("#(peer)") + sum([1 + len(each.datum.text or dumps(each.datum)) for each in message.contacts])
+        texts = [each.datum.text or dumps(each.datum) for each in message.contacts]
+        return len("#(peer)") + len(texts) + sum(map(len, texts))
     if type(message) is Stored:
         return len("#t")
     if type(message) is Welcome:  # of each peer another one
@@ -77,7 +78,7 @@ class ParcelChannel(PlainChannel):
 
     def receive(self, data: Any) -> tuple[bytes, list[Any]]:
         if type(data) is not Parcel:
-            return super().receive(data)
+            return PlainChannel.receive(self, data)
         answer: bytes = b""
         if data.before:
             answer, _ = super().receive(data.before)

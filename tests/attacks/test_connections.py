@@ -61,7 +61,7 @@ def test_a_thousand_ref_by_a_reader_that_stopped() -> None:
             peer, value = node.living(), random.Random(1).randbytes(spec.MAX_VALUE)
             peer.store.put(Set(value), key_of(value).int, peer.clock(), publisher=1)
             stranger = await Stranger(network, 7).greeted(node.ip, node.port)
-            stranger.transport.inward.held = True  # it reads nothing from now on
+            stranger.transport.held = True  # it reads nothing from now on
             tracemalloc.start()
             begun, asked = now(), 0
             assert node.endpoint is not None

@@ -157,7 +157,7 @@ class World:
         if self.tcp:
             self.carrier.readiness.forget(raw.transport.get_extra_info("socket").fileno())
         else:
-            raw.transport.inward.held = True
+            raw.transport.held = True
 
     def filling(self, size: int, head: str = "set") -> Any:
         """A datum whose text has exactly `size` bytes."""

@@ -56,6 +56,38 @@ def test_latency_is_one_way(memory: Any) -> None:
     memory.run(test)
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_is_written_before_the_other_end_took_the_connection_leaves_when_we_hear_of_it(memory: Any, at_once: bool) -> None:
+    begun, transports = 0.0, list[Any]()
+
+    class Reader(asyncio.Protocol):
+        def __init__(self) -> None:
+            self.heard: list[tuple[bytes, float]] = []
+
+        def connection_made(self, transport: Any) -> None:
+            transports.append(transport)
+
+        def data_received(self, data: bytes) -> None:
+            self.heard.append((data, round(now() - begun, 9)))
+
+    async def test() -> None:
+        nonlocal begun
+        begun = now()
+        network, reader, writer = MemoryNetwork(random.Random(1), latency=0.1), Reader(), Reader()
+        network.attach()
+        network.listen(lambda _ip, _port: reader, "127.0.0.1", 5)
+        network.dial(writer, "127.0.0.1", 5, ("127.0.0.1", 6))
+        if at_once:
+            transports[0].write(b"a")
+        for moment, data in ((0.15, b"b"), (0.25, b"c")):
+            await asyncio.sleep(begun + moment - now())
+            transports[0].write(data)
+        await asyncio.sleep(1.0)
+        assert reader.heard == [*([(b"a", 0.3)] if at_once else []), (b"b", 0.3), (b"c", 0.35)]
+
+    memory.run(test)
+
+
 def test_latency_may_be_drawn_and_keeps_order(memory: Any) -> None:
     async def test() -> None:
         for seed in range(20):

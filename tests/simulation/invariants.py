@@ -18,7 +18,8 @@ from typing import Any
 from p2pnb.cluster.member import Member
 from p2pnb.cluster.network import Network
 from p2pnb.dht.namespaces import point_of
-from p2pnb.net.memory import MemoryNetwork, MemoryTransport, Pipe
+from p2pnb.net.ends import MemoryTransport
+from p2pnb.net.memory import MemoryNetwork
 from p2pnb.net.moments import Moments
 from p2pnb.net.virtual import BEGINNING
 from p2pnb.peer.report import Event
@@ -161,7 +162,7 @@ class Invariants:
         links = sum(len(member.endpoint._links) for member in self._network.members if member.endpoint is not None)
         places = 0 if carrier.places is None else len(carrier.places)
         waiting = [handle._callback for _, _, handle in self.watch.loop._timers if not handle._cancelled]
-        wires = (Pipe, MemoryTransport, MemoryNetwork, Moments)  # which may be slow: what is on them is nobody's
+        wires = (MemoryTransport, MemoryNetwork, Moments)  # which may be slow: what is on them is nobody's
         timers = [each for each in waiting if not isinstance(getattr(each, "__self__", None), wires)]
         if links or carrier.listeners or carrier.stuck or places:
             self._say(f"left open: {links} connections, {len(carrier.listeners)} ports, {len(carrier.stuck)} wires, {places} places")

@@ -14,7 +14,7 @@ from p2pnb.dht.namespaces import NamespaceStore
 from p2pnb.dht.quota import Quota
 from p2pnb.dht.values import ValueStore
 from p2pnb.errors import P2PError
-from p2pnb.net.memory import MemoryTransport
+from p2pnb.net.ends import MemoryTransport
 from p2pnb.peer import namespaces as procedures
 from p2pnb.peer import upkeep, values
 from p2pnb.peer.core import Core

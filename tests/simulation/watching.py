@@ -30,7 +30,7 @@ from p2pnb.cluster.network import Network
 from p2pnb.dht.deferred import Deferred
 from p2pnb.dht.store import Record
 from p2pnb.errors import P2PError
-from p2pnb.net import memory
+from p2pnb.net import ends
 from p2pnb.net.carrier import TICK
 from p2pnb.net.link import CLOSED, LONG_FAREWELL, OPEN, OPENING, RETIRED
 from p2pnb.uid import common_prefix_length
@@ -42,7 +42,7 @@ LIMIT = 5.0  # the draft's seconds for a request, and not what the code under te
 LOOK = 2.0  # seconds between two looks at how long links have been as they are
 LATELY = 600.0  # seconds within which the replicas of what is given away have taken it
 MOST_TASKS = 200  # of one peer: 64 newcomers that are given records, 64 known from an earlier life, and a call here and there
-GRACE = {OPENING: spec.HANDSHAKE_TIMEOUT, RETIRED: LONG_FAREWELL, CLOSED: memory.FAREWELL}  # and two ticks of the shared timer
+GRACE = {OPENING: spec.HANDSHAKE_TIMEOUT, RETIRED: LONG_FAREWELL, CLOSED: ends.FAREWELL}  # and two ticks of the shared timer
 
 
 class Watch:
