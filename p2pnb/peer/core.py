@@ -109,6 +109,7 @@ class Core:
         self.patience, self.last = Patience(), Report("", "")
         self.lookups: deque[Looked] = deque(maxlen=KEPT_LOOKUPS)
         self.answered = self.refused_links = 0
+        self.announced = False  # whether the carrier turned out to announce links
         self._recv, self._send = recv, send
         encode: Callable[[Any], Any] = to_datum if codec else _as_it_is
         self.written: Callable[[Request], Any] = to_written if codec else _as_it_is  # as `encode`, for what is sent to several
@@ -204,11 +205,15 @@ class Core:
 
     def hear(self, item: Received | Opened | Lost | tuple[str, int, Any]) -> None:
         """Takes what `recv` would have given, for carriers that call as soon as something arrives."""
-        self._context.run(self._hear, item)
+        if type(item) is Opened:  # it makes us ask nothing in anybody's name
+            self.announced = True
+            self.opened(item.link)
+        else:
+            self._context.run(self._hear, item)
 
     def _hear(self, item: Received | Opened | Lost | tuple[str, int, Any]) -> None:
         if isinstance(item, Opened):
-            self._meetings.announced = True
+            self.announced = True
             self.opened(item.link)
             return
         if isinstance(item, Lost):

@@ -34,6 +34,7 @@ class Meeter(Protocol):
     """Whoever meets others: a peer."""
 
     own: int
+    announced: bool  # whether its carrier turned out to announce links
     loop: asyncio.AbstractEventLoop
 
     def ask(self, whom: Contact, request: Request, done: Done, datum: Any = None, cause: str | None = None) -> None: ...
@@ -46,10 +47,9 @@ class Meeter(Protocol):
 
 
 class Meetings:
-    """Those of the peer `who`, which is let go of by `close`. `announced`: whether the carrier turned out to announce links."""
+    """Those of the peer `who`, which is let go of by `close`."""
 
     def __init__(self, who: Meeter, send: Send) -> None:
-        self.announced = False
         self._who: Meeter | None = who
         self._send = send
         self._seen_at: dict[str, str] = {}  # network group, or address that is in none -> the address it saw us at
@@ -59,7 +59,7 @@ class Meetings:
         who = self._who
         if who is None:
             return
-        if not self.announced or self._may_tell_news(whom):
+        if not who.announced or self._may_tell_news(whom):
             who.ask(whom, Iam(who.own), partial(self._answered, done), None, cause)
             return
         try:

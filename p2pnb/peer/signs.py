@@ -9,10 +9,12 @@ uid. Whoever lied leaves the table, and stays out for as long as a contact count
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from p2pnb import spec
 from p2pnb.dht.table import RoutingTable
 from p2pnb.net.contract import Link
+from p2pnb.peer.cause import UPKEEP
 from p2pnb.peer.requests import Done, Outcome
 from p2pnb.peer.silence import Silence, note
 from p2pnb.wire.contact import Contact, contact
@@ -20,7 +22,7 @@ from p2pnb.wire.messages import Iam, Request
 
 BREATH = 0.01  # seconds
 
-Ask = Callable[[Contact, Request, Done], None]
+Ask = Callable[[Contact, Request, Done, Any, str | None], None]
 
 
 class Signs:
@@ -48,7 +50,7 @@ class Signs:
         self._silence.heard(speaker)
         doubtful = self._table.seen(speaker, now, dialled=link is None or link.outbound)
         if doubtful is not None:
-            self.check(doubtful)
+            self.check(doubtful, UPKEEP)
 
     def of_trouble(self, asked: Contact, uid: int, now: float) -> None:
         """A request to `asked`, which has this uid, or dialling it, failed."""
@@ -69,11 +71,11 @@ class Signs:
         if link is self._speaker:
             self._speaker = None
 
-    def check(self, doubtful: Contact) -> None:
+    def check(self, doubtful: Contact, cause: str | None = None) -> None:
         """Asks whether it is still there, unless that is being asked already; the table hears the answer like any other."""
         if doubtful.uid is not None and doubtful.uid not in self.checking:
             self.checking.add(doubtful.uid)
-            self._ask(doubtful, Iam(self._own), self._checked)
+            self._ask(doubtful, Iam(self._own), self._checked, None, cause)
 
     def _checked(self, checked: Contact, _: Outcome) -> None:
         self.checking.discard(checked.uid or 0)

@@ -89,7 +89,7 @@ def test_a_liar_stays_out_when_it_opens_another_link() -> None:
 def test_where_links_are_announced_meeting_asks_nothing() -> None:
     async def test() -> None:
         links = Links()
-        links.peer._meetings.announced = True
+        links.peer.announced = True
         links.peer._meetings._seen_at["127.0.0.1"] = "127.0.0.1"
         assert await links.meet(contact("127.0.0.1", 4001, 900)) == 900
         assert await links.meet(contact("127.0.0.1", 4002)) == 77, "named without a uid: the link says who it is"
@@ -110,7 +110,7 @@ def test_iam_is_asked_where_links_are_not_announced_or_the_answer_may_be_news() 
     async def test() -> None:
         links = Links()
         links.peer.meet(contact("127.0.0.1", 4001, 900), lambda *_: None)
-        links.peer._meetings.announced = True
+        links.peer.announced = True
         seen_at = links.peer._meetings._seen_at
         for ip in ("8.8.8.8", "8.8.8.9", "9.9.9.9", "1.1.1.1", "4.4.4.4"):
             links.peer.meet(contact(ip, 4001, 1000 + len(links.sent)), lambda *_: None)
@@ -127,7 +127,7 @@ def test_iam_is_asked_where_links_are_not_announced_or_the_answer_may_be_news() 
 def test_a_closed_peer_hears_of_no_meeting() -> None:
     async def test() -> None:
         links = Links()
-        links.peer._meetings.announced = True
+        links.peer.announced = True
         links.peer._meetings._seen_at["127.0.0.1"] = "127.0.0.1"
         links.peer.meet(contact("127.0.0.1", 4001, 900), lambda who, outcome: links.outcomes.append((who, outcome)))
         links.peer.stop()
