@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from p2pnb import spec
+from p2pnb import address, spec
 from p2pnb.errors import LocalProtocolError
 from p2pnb.wire.contact import Contact
 
@@ -188,3 +188,10 @@ def at_address(rivals: Sequence[Candidate], contact: Contact) -> Candidate | Non
         if candidate.contact is contact or candidate.contact.address == contact.address:
             return candidate
     return None
+
+
+def is_acceptable(hint: Contact, told_by: str | None, own: int, own_address: tuple[str, int] | None) -> bool:
+    """Whether the peer `own` may dial `hint`, of which the end at the ip `told_by` has told it (None: its own table)."""
+    if hint.uid == own or (own_address is not None and hint.port == own_address[1] and address.is_same_host(hint.ip, own_address[0])):
+        return False
+    return told_by is None or (0 < hint.port < 65_536 and address.may_tell(hint.ip, told_by))

@@ -115,14 +115,15 @@ class Lookup(Shortlist):
         if self.finished or len(self._flying) >= self.alpha:
             return None
         while (candidate := self._choose()) is not None:
-            if self._may_ask(candidate.contact):
+            contact = candidate.contact
+            if (contact.uid is not None and self._is_linked(contact.uid)) or self._dials.take(contact.ip):
                 self._move(candidate, "asked", now)
                 candidate.asked_at = now
                 self._flying.append(candidate)
                 for referrer in candidate.referrers:
                     referrer.open += 1
                 self.rpcs += 1
-                return candidate.contact
+                return contact
             self._drop(candidate, now)
             self._name_rest(now)
         self._settle(now)
@@ -321,10 +322,6 @@ class Lookup(Shortlist):
         if self._smooth and self._calm and not candidate.was_silent:
             return False
         return (candidate.was_silent and bool(self._referrers)) or self._holds_up(candidate)
-
-    def _may_ask(self, contact: Contact) -> bool:
-        """Whether asking `contact` is within the limits on dials; if it takes one, it is counted."""
-        return (contact.uid is not None and self._is_linked(contact.uid)) or self._dials.take(contact.ip)
 
     def _lose_patience(self, now: float) -> None:
         while self._flying and not self.finished and now >= self._flying[0].asked_at + self.patience:

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from operator import attrgetter
 
-from p2pnb import address
-from p2pnb.dht.candidate import ANSWERED, DROPPED, UNNAMED, Candidate, Event, Referrer, at_address
+from p2pnb.dht.candidate import ANSWERED, DROPPED, UNNAMED, Candidate, Event, Referrer, at_address, is_acceptable
 from p2pnb.errors import LocalProtocolError
 from p2pnb.uid import BITS
 from p2pnb.wire.contact import Contact
@@ -103,15 +102,8 @@ class Shortlist:
                 return None
             if candidate is not None:
                 return candidate
-        return self._enter(hint, known, source) if self._is_acceptable(hint, source) else None
-
-    def _is_acceptable(self, hint: Contact, source: Candidate | None) -> bool:
-        own = self._own_address
-        if hint.uid == self.own or (own is not None and hint.port == own[1] and address.is_same_host(hint.ip, own[0])):
-            return False
-        if source is None:
-            return True
-        return address.is_dialable(hint.ip, hint.port) and address.may_tell(hint.ip, source.contact.ip)
+        told_by = None if source is None else source.contact.ip
+        return self._enter(hint, known, source) if is_acceptable(hint, told_by, self.own, self._own_address) else None
 
     def _enter(self, hint: Contact, known: Candidate | None, source: Candidate | None) -> Candidate:
         """A new candidate; `known` is one of the same uid at another address."""

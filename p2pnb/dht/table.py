@@ -59,7 +59,7 @@ class RoutingTable:
         uid = contact.uid
         if uid is None:
             raise ValueError(f"{contact} has no uid; only a proven one can enter a routing table")
-        bucket = common_prefix_length(self.own, uid)
+        bucket = BITS - (self.own ^ uid).bit_length()  # as long as their common prefix
         if bucket == BITS:
             return None
         live = self._live
@@ -127,7 +127,8 @@ class RoutingTable:
         """Gives the newcomer `row` a place, or else one in the cache; then returns the contact to check, if any."""
         live = self._live
         kin = self._kin(live, bucket, row.contact)
-        if kin is None and self.room(bucket):
+        start, end = live.span(bucket)
+        if kin is None and end - start < self.k:
             live.append(bucket, row)
             return None
         doubtful: list[int] = []
@@ -326,10 +327,10 @@ class RoutingTable:
         bucket = bisect_right(self._live.ends, others)
         return list(range(bucket + (self._live.span(bucket)[0] < others)))
 
-    def uids(self, bucket: int) -> list[int]:
-        """Whom `bucket` holds, at most k."""
+    def uids(self, bucket: int, *, nearer: bool = False) -> list[int]:
+        """Whom `bucket` holds, at most k; with `nearer`, whom all do from it on."""
         start, end = self._live.span(bucket)
-        return self._live.uids[start:end]
+        return self._live.uids[start : None if nearer else end]
 
     def farther(self, bucket: int) -> list[Contact]:
         """The contacts that are farther away than `bucket`."""
@@ -339,10 +340,16 @@ class RoutingTable:
         """How many contacts are nearer than those in `bucket`."""
         return len(self._live.contacts) - self._live.span(bucket)[1]
 
-    def room(self, bucket: int) -> int:
-        """How many more contacts `bucket` would take at once."""
+    def room(self, bucket: int, *, nearer: bool = False) -> int:
+        """How many more contacts `bucket` would take at once; with `nearer`, how many fewer than k all from it on hold (below 0: more)."""
         start, end = self._live.span(bucket)
-        return self.k - (end - start)
+        return self.k - ((len(self._live.contacts) if nearer else end) - start)
+
+    def bounds(self, bucket: int, *, nearer: bool = False) -> tuple[int, int]:
+        """The smallest and the largest uid that share exactly the first `bucket` bits with our own (or, with `nearer`, more)."""
+        free = BITS - bucket if nearer else BITS - 1 - bucket
+        first = (self.own >> free if nearer else (self.own >> free) ^ 1) << free
+        return first, first + (1 << free) - 1
 
     def random_in(self, bucket: int, rng: Random) -> int:
         """A uniformly drawn uid that shares exactly the first `bucket` bits with our own."""

@@ -105,6 +105,10 @@ class Peer(Values, Bags, Namespaces):
         far: list[int] = []
         while more := [bucket for bucket in self.table.far_buckets(near) if bucket not in far]:
             for bucket in more:
+                if bucket in more[-2:] and self.table.room(bucket, nearer=True) > 0:  # there are so few that one reply names all of them
+                    await fill(self, bucket, nearer=True)
+                    if self.table.room(bucket, nearer=True) > 0:
+                        break
                 await fill(self, bucket)
             far += more
             if not self.table.room(more[-1]) and self.table.beyond(more[-1]) < near:  # who joined in a crowd may have missed its neighbours
