@@ -18,6 +18,12 @@ def drawn(strangers: Strangers) -> list[Contact]:
     return [each for each in iter(strangers.next, None) if each is not None]
 
 
+def first(strangers: Strangers) -> Contact:
+    chosen = strangers.next()
+    assert chosen is not None
+    return chosen
+
+
 def test_they_are_met_in_the_order_in_which_they_were_named_and_each_once() -> None:
     strangers, some = Strangers(), contacts(0, 6)
     assert strangers.named(some[:4], HONEST)
@@ -43,8 +49,7 @@ def test_of_a_referrer_several_of_whose_names_were_refuted_nothing_more_is_tried
     strangers.named(lies, LIAR)
     strangers.named(truths, HONEST)
     for _ in range(spec.MAX_CHARGES):
-        assert (chosen := strangers.next()) is not None
-        strangers.failed(chosen)
+        strangers.failed(first(strangers))
     assert drawn(strangers) == truths
     assert strangers.failures == spec.MAX_CHARGES
     assert strangers.named(lies[5:7], HONEST), "somebody better may name them again"
@@ -56,17 +61,14 @@ def test_silence_counts_until_they_come_to_speak() -> None:
     for known in contacts(30, 8):  # of those who were known nobody is silent
         strangers.met(known)
     strangers.named(some, LIAR)
-    late = [strangers.next() for _ in range(MAX_SILENT)]
-    assert late[0] is not None
+    late = [first(strangers) for _ in range(MAX_SILENT)]
     strangers.silent(late[0])
     assert len(strangers) == 10 - MAX_SILENT, "one alone says nothing"
     strangers.met(late[0])
     for each in late[1:]:
-        assert each is not None
         strangers.silent(each)
     assert len(strangers) == 10 - MAX_SILENT, "the first one has spoken"
-    assert (next_one := strangers.next()) is not None
-    strangers.failed(next_one)
+    strangers.failed(first(strangers))
     assert (strangers.proven, strangers.failures, strangers.tried) == (9, 1, 11)
 
 
@@ -76,6 +78,6 @@ def test_after_half_of_a_network_has_died_honest_peers_are_believed_all_the_same
         strangers.met(known) if i % 2 else strangers.failed(known)
     strangers.named(some, HONEST)
     for i in range(8):
-        assert (chosen := strangers.next()) is not None
+        chosen = first(strangers)
         strangers.met(chosen) if i % 2 else strangers.failed(chosen)
     assert len(strangers) == 4
