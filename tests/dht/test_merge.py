@@ -34,6 +34,12 @@ def test_popular_goes_by_median_publishers() -> None:
     assert [entry.publishers for entry in merge.popular(answers)] == [5, 4]
 
 
+def test_of_three_answers_two_that_agree_bring_nothing_to_the_top() -> None:
+    """With three answers the median alone would believe two."""
+    answers = [bag((1, 2, 5)), bag((1, 2, 5), (2, 900, 5)), bag((1, 2, 5), (2, 900, 5))]
+    assert order(merge.popular(answers)) == [1, 2]
+
+
 def test_with_fewer_than_three_holders_all_of_them_must_list_a_value() -> None:
     answers = [bag((1, 2, 0), (2, 9, 0)), bag((1, 2, 0))]
     assert order(merge.popular(answers)) == [1, 2]
