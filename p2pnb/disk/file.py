@@ -112,14 +112,15 @@ class RecordsFile:
     # --- opening ----------------------------------------------------------------------------------------------------------
 
     def _open(self) -> sqlite3.Connection:
+        self._finish_saving()
         state = self._inspect()
         if state == "damaged":
             self._set_aside("is not a file of SQLite")
             state = "new"
         if state == "new":
-            return self._create()
+            return self._create(self.path)
         expected = committed_frames(self._log_path, _PAGE)
-        connection = self._attach()
+        connection = self._attach(self.path)
         try:
             trouble = self._trouble(connection) or ("its header" if state == "unwritable" else "")
             if not trouble:
@@ -131,10 +132,30 @@ class RecordsFile:
             connection.close()
             raise
         connection.close()
+        fresh = self._create(self._saved_path)
+        try:
+            self._replace(fresh, saved)
+            fresh.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # all of it is in the one file that will be renamed
+        finally:
+            fresh.close()
         self._set_aside(f"is damaged ({trouble})", len(saved))
-        self._connection = self._create()
-        self.write(saved)
-        return self._connection
+        os.replace(self._saved_path, self.path)
+        return self._attach(self.path)
+
+    @property
+    def _saved_path(self) -> Path:
+        """Where what was saved of a damaged file is put together: it takes that one's place when it is whole."""
+        return Path(f"{self.path}.saved")
+
+    def _finish_saving(self) -> None:
+        """A process may have ended while it saved what it could: before the damaged file was set aside all of it is done again."""
+        if self._saved_path.exists():
+            if self.path.exists():
+                for suffix in ("", "-wal", "-shm"):
+                    Path(f"{self._saved_path}{suffix}").unlink(missing_ok=True)
+            else:
+                self._move("-wal", "-shm", to=self._aside(self._number_of_asides()))  # or they would be taken for those of the new file
+                os.replace(self._saved_path, self.path)
 
     @property
     def _log_path(self) -> Path:
@@ -195,8 +216,8 @@ class RecordsFile:
             raise StoreError(f"{self.path} is no store of p2pnb: it was left as it is; give another path")
         return "ours" if header[18:20] in (b"\1\1", b"\2\2") else "unwritable"  # SQLite would open it for reading only
 
-    def _attach(self) -> sqlite3.Connection:
-        connection = self._connect(self.path, isolation_level=None, check_same_thread=False, timeout=0.0)
+    def _attach(self, path: Path) -> sqlite3.Connection:
+        connection = self._connect(path, isolation_level=None, check_same_thread=False, timeout=0.0)
         connection.text_factory = bytes
         try:
             connection.execute("PRAGMA locking_mode=EXCLUSIVE")  # from the first reading on, until it is closed
@@ -234,17 +255,17 @@ class RecordsFile:
                 raise StoreError(f"{self.path} cannot be read: {error}; see whether the disk is in order") from error
             return str(error)
 
-    def _create(self) -> sqlite3.Connection:
+    def _create(self, path: Path) -> sqlite3.Connection:
         try:
-            os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600))  # SQLite gives its other files the same permissions
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))  # SQLite gives its other files the same permissions
         except OSError as error:
-            raise StoreError(f"{self.path} cannot be created: {error.strerror}; give another path") from error
-        connection = self._attach()
+            raise StoreError(f"{path} cannot be created: {error.strerror}; give another path") from error
+        connection = self._attach(path)
         try:
             self._write_schema(connection)
         except sqlite3.Error as error:
             connection.close()
-            raise StoreError(f"{self.path} cannot be created: {error}; is the disk full?") from error
+            raise StoreError(f"{path} cannot be created: {error}; is the disk full?") from error
         return connection
 
     def _write_schema(self, connection: sqlite3.Connection) -> None:
@@ -257,14 +278,24 @@ class RecordsFile:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # so that the header can be inspected
 
     def _set_aside(self, why: str, saved: int = 0) -> None:
-        number = 1
-        while (aside := Path(f"{self.path}.damaged-{number}")).exists():
-            number += 1
-        for suffix in ("", "-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(f"{self.path}{suffix}", f"{aside}{suffix}")
+        aside = self._aside(self._number_of_asides() + 1)
+        self._move("", "-wal", "-shm", to=aside)
         done = f"it was set aside as {aside.name}, and {saved} of its records were saved; replicas may still have the others"
         self._notice(f"{self.path} {why}: {done}")
+
+    def _aside(self, number: int) -> Path:
+        return Path(f"{self.path}.damaged-{number}")
+
+    def _number_of_asides(self) -> int:
+        number = 0
+        while self._aside(number + 1).exists():
+            number += 1
+        return number
+
+    def _move(self, *suffixes: str, to: Path) -> None:
+        for suffix in suffixes:
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(f"{self.path}{suffix}", f"{to}{suffix}")
 
     def _notice(self, text: str) -> None:
         self.notices.append(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import random
 import shutil
 import sqlite3
@@ -218,6 +220,71 @@ def test_a_bit_that_flips_in_a_name_costs_one_record_and_hides_no_other(tmp_path
                 again = Opened(path)
                 assert (again.records(), again.disk.notices) == (found, []), "it is said once"
                 again.close()
+
+    run(test)
+
+
+class Killed(BaseException):
+    """In the place of `kill -9`: what was done before is done, and nothing else."""
+
+
+def test_whoever_is_killed_while_saving_loses_nothing_that_could_be_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        await written(tmp_path / "whole", n=200)
+        octets = bytearray((tmp_path / "whole" / "records.db").read_bytes())
+        middle = len(octets) // 2 // 4_096 * 4_096
+        octets[middle : middle + 4_096] = bytes(4_096)
+
+        def damaged(name: str) -> Path:
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "records.db").write_bytes(octets)
+            return tmp_path / name
+
+        opened = Opened(damaged("saved"))
+        wanted = opened.records()
+        assert len(wanted) > 100
+        opened.close()
+        replace = os.replace
+        for last in range(5):
+            path, steps = damaged(f"killed at {last}"), iter(range(10))
+
+            def step(*paths: Any, steps: Any = steps, last: int = last) -> None:
+                if next(steps) == last:
+                    raise Killed
+                replace(*paths)
+
+            with monkeypatch.context() as patched:
+                patched.setattr(os, "replace", step)
+                try:
+                    Opened(path).close()
+                    assert last == 4, "three files that are set aside, and the one that takes their place"
+                except Killed:
+                    pass
+            gc.collect()
+            opened = Opened(path)
+            assert opened.records() == wanted
+            opened.close()
+            assert sorted(each.name for each in path.glob("*")) == ["records.db", "records.db.damaged-1"]
+
+    run(test)
+
+
+def test_the_log_of_a_file_that_was_set_aside_is_not_taken_for_that_of_the_new_one(tmp_path: Path) -> None:
+    async def test() -> None:
+        wanted = await written(tmp_path / "whole", n=100)
+        opened = Opened(tmp_path / "other")
+        await opened.fill(8, 100)
+        torn = tmp_path / "torn"
+        torn.mkdir()
+        (torn / "records.db.saved").write_bytes((tmp_path / "whole" / "records.db").read_bytes())
+        log = (tmp_path / "other" / "records.db-wal").read_bytes()
+        (torn / "records.db-wal").write_bytes(log)
+        (torn / "records.db.damaged-1").write_bytes(b"what was set aside")
+        opened.close()
+        opened = Opened(torn)
+        assert opened.records() == wanted
+        opened.close()
+        assert (torn / "records.db.damaged-1-wal").read_bytes() == log
 
     run(test)
 
