@@ -30,7 +30,7 @@ JOIN_TRIES = 3
 JOINING = 8  # nodes that join at the same time
 FIRST = 128  # of a large network, join so few at a time; from then on
 CROWD = 4  # one for so many that have joined: of larger crowds, some meet only each other
-FILLS = 2  # parts in which those of a full join fill their far buckets
+FILLS = 4  # parts in which those of a full join fill their far buckets
 IDLE_LOOKUPS_A_SECOND = 5.0  # far buckets that all nodes together fill in the background
 
 Latency = float | Callable[[random.Random], float]
@@ -164,14 +164,21 @@ class Network:
     async def _fill(self, new: list[Member]) -> None:
         """Their far buckets, some at a time: who is asked learns of whoever asks, and has the less to ask himself."""
         waiting = list(new)
+        upkeeps = [member.peer.upkeep for member in new if member.peer is not None and member.peer.upkeep is not None]
 
         async def fill_some() -> None:
             while waiting:
-                peer = waiting.pop().peer
+                peer = waiting.pop().peer  # None: killed meanwhile
                 if peer is not None:
                     await peer.fill()
 
-        await asyncio.gather(*(fill_some() for _ in range(max(JOINING, len(new) // FILLS))))
+        for upkeep in upkeeps:
+            upkeep.refreshes = False
+        try:
+            await asyncio.gather(*(fill_some() for _ in range(max(JOINING, len(new) // FILLS))))
+        finally:
+            for upkeep in upkeeps:
+                upkeep.refreshes = True
 
     async def _begin(self, peer: Peer, bootstrap: Collection[tuple[str, int]]) -> None:
         """The first member joins the network of `bootstrap`, or, when it is not there, of those whom it knew in an earlier life."""

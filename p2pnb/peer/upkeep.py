@@ -64,6 +64,7 @@ class Upkeep:
         self._welcomed: dict[bytes, tuple[float, float]] = {}  # by uid, `siphashed`: when, and for how long not again
         self._welcoming = 0
         self._to_fill: list[int] = []
+        self.refreshes = True  # buckets: not while a launch is about to fill them
         self._stopped = False
         first = TICK * 5 if peer.lasting.published else spec.REPUBLISH  # after a restart nobody knows how late it is
         self._republish_at = peer.clock() + first * peer.rng.uniform(0.5, 1.0)
@@ -142,7 +143,7 @@ class Upkeep:
         peer.store.expire(now)
         peer.lasting.met(peer.table)
         if not self._to_fill:
-            for bucket in peer.table.due(now)[:1]:
+            for bucket in peer.table.due(now)[:1] if self.refreshes else ():
                 await self._refresh(bucket)
         elif not len(peer.requests):
             await fill(peer, self._to_fill.pop())
