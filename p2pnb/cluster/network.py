@@ -92,9 +92,12 @@ class Network:
             first = not self.members
             self.members.extend(new)
             self.positions.update((member.uid.int, member.position) for member in new)
+            if self.settings.full_join:
+                self._refresh(new, False)  # what it is about to fill
             await self._join(new, bootstrap, alone=first, step=step)
             if self.settings.full_join:
                 await self._fill(new)
+                self._refresh(new, True)
         except BaseException as error:
             for member in new:
                 self.positions.pop(member.uid.int, None)
@@ -147,8 +150,6 @@ class Network:
         """How many of `new` nodes join next, and how many of them at the same time: more in simulated time, where nobody has to wait."""
         if not self._simulated:
             return new, JOINING
-        if self.settings.full_join:  # whoever missed its neighbours meets them when all fill their tables
-            return new, max(JOINING, new // 16)
         return max(joined, FIRST), joined // CROWD if joined >= FIRST else JOINING
 
     async def _join_through_some(self, peer: Peer, joined: list[Member]) -> None:
@@ -164,21 +165,19 @@ class Network:
     async def _fill(self, new: list[Member]) -> None:
         """Their far buckets, some at a time: who is asked learns of whoever asks, and has the less to ask himself."""
         waiting = list(new)
-        upkeeps = [member.peer.upkeep for member in new if member.peer is not None and member.peer.upkeep is not None]
-
         async def fill_some() -> None:
             while waiting:
                 peer = waiting.pop().peer  # None: killed meanwhile
                 if peer is not None:
                     await peer.fill()
 
-        for upkeep in upkeeps:
-            upkeep.refreshes = False
-        try:
-            await asyncio.gather(*(fill_some() for _ in range(max(JOINING, len(new) // FILLS))))
-        finally:
-            for upkeep in upkeeps:
-                upkeep.refreshes = True
+        await asyncio.gather(*(fill_some() for _ in range(max(JOINING, len(new) // FILLS))))
+
+    def _refresh(self, members: list[Member], whether: bool) -> None:
+        """Has their upkeep refresh buckets, or not for the time being."""
+        for member in members:
+            if member.peer is not None and member.peer.upkeep is not None:
+                member.peer.upkeep.refreshes = whether
 
     async def _begin(self, peer: Peer, bootstrap: Collection[tuple[str, int]]) -> None:
         """The first member joins the network of `bootstrap`, or, when it is not there, of those whom it knew in an earlier life."""

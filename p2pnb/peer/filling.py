@@ -113,7 +113,7 @@ class Filling(Driver):
         outsiders = self._table.farther(self._bucket) if self._fruitless == ENOUGH - 1 and self._outsider is None else []
         while self._fruitless < ENOUGH and len(self._asked) < spec.MAX_CONTACTS:
             if outsiders:
-                chosen = self._outsider = self._peer.rng.choice(outsiders)
+                chosen = self._outsider = self._peer.rng.choice(outsiders[-self._table.k :])
                 outsiders = []
             else:
                 known = self._table.nearest(self.target, len(self._asked) + 1)

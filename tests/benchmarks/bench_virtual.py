@@ -23,7 +23,7 @@ TEN_THOUSAND_S = 60.0
 FULL_JOIN_S = 20.0
 FULL_JOIN_UNWRITTEN_S = 7.0
 FULL_JOIN_REQUESTS = 30  # a node
-FULL_TABLES = 0.999  # of the contacts that an oracle, which knows all uids, would put into the tables
+FULL_TABLES = 0.9995  # of the contacts that an oracle, which knows all uids, would put into the tables
 ROUTING_KB_A_NODE = 8.0
 
 LAUNCH = """
