@@ -24,7 +24,7 @@ def test_a_cell_run_twice_closes_what_it_launched(kernel: Any) -> None:
     again = kernel.run(LAUNCH, cell="launching")
     assert "closing <cluster of 3 nodes" in again.text
     assert "this cell launched before" in again.text
-    assert not any(map(listening, ports))
+    assert not any(map(listening, set(ports) - set(eval(again.result)))), "but for a port that the new ones happened to get"
     assert kernel.run("await cluster[1].ref(key)").result == "b'hello'"
     other = kernel.run(LAUNCH.replace("cluster", "second"), cell="another")
     assert not other.text
