@@ -30,7 +30,7 @@ JOIN_TRIES = 3
 JOINING = 8  # nodes that join at the same time
 FIRST = 128  # of a large network, join so few at a time; from then on
 CROWD = 4  # one for so many that have joined: of larger crowds, some meet only each other
-FILLS = 4  # parts in which those of a full join fill their far buckets
+FILLS = 8  # parts in which those of a full join fill their far buckets
 IDLE_LOOKUPS_A_SECOND = 5.0  # far buckets that all nodes together fill in the background
 
 Latency = float | Callable[[random.Random], float]

@@ -5,7 +5,7 @@
 Each runs in an interpreter of its own. Seconds are those of the processor, which a busy machine stretches less than those on the wall;
 where two runs are compared, they are taken in turn. Routing state is what a node's table holds, with everything that only it refers to.
 
-A full join is 77 links and 25 requests a node; with tables as full as they are, it takes 65 links at least. 6 seconds are the aim where
+A full join is 77 links and 24 requests a node; with tables as full as they are, it takes 65 links at least. 6 seconds are the aim where
 messages are not written; it takes 5.8 to 7, and 1 more where they are. What is left is not the text: half of it are the links, 35
 microseconds each for a dial, three things that arrive, a greeting at either end and two tables; a quarter the requests, 50 each.
 """
