@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from p2pnb.cluster.injection import Injection
@@ -126,16 +127,15 @@ class Network:
         """Each joins through a member that has joined before it; the first one through `bootstrap`, if there is one."""
         joined = [member for member in self.living if member not in new]
         joined = [member for member in joined if member not in self.cut_off] or joined  # whoever comes now is on the other side
-        waiting = list(reversed(new))
+        waiting = deque(new)
         if alone:
-            first = waiting.pop()
+            first = waiting.popleft()
             await self._begin(first.living(), bootstrap)
             joined.append(first)
             step()
 
-        async def join_some(members: list[Member]) -> None:
-            while members:
-                member = members.pop()
+        async def join_some(members: Iterator[Member]) -> None:
+            for member in members:
                 await self._join_through_some(member.living(), joined)
                 self._recall(member.living())
                 joined.append(member)
@@ -143,7 +143,7 @@ class Network:
 
         while waiting:
             size, at_once = self._next(len(joined), len(new))
-            some = [waiting.pop() for _ in range(min(size, len(waiting)))][::-1]
+            some = iter([waiting.popleft() for _ in range(min(size, len(waiting)))])  # each takes whoever is next
             await asyncio.gather(*(join_some(some) for _ in range(at_once)))
 
     def _next(self, joined: int, new: int) -> tuple[int, int]:
@@ -165,6 +165,7 @@ class Network:
     async def _fill(self, new: list[Member]) -> None:
         """Their far buckets, some at a time: who is asked learns of whoever asks, and has the less to ask himself."""
         waiting = list(new)
+
         async def fill_some() -> None:
             while waiting:
                 peer = waiting.pop().peer  # None: killed meanwhile
