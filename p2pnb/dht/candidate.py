@@ -194,4 +194,4 @@ def is_acceptable(hint: Contact, told_by: str | None, own: int, own_address: tup
     """Whether the peer `own` may dial `hint`, of which the end at the ip `told_by` has told it (None: its own table)."""
     if hint.uid == own or (own_address is not None and hint.port == own_address[1] and address.is_same_host(hint.ip, own_address[0])):
         return False
-    return told_by is None or (0 < hint.port < 65_536 and address.may_tell(hint.ip, told_by))
+    return told_by is None or (address.is_dialable(hint.ip, hint.port) and address.may_tell(hint.ip, told_by))

@@ -205,9 +205,8 @@ class Core:
 
     def hear(self, item: Received | Opened | Lost | tuple[str, int, Any]) -> None:
         """Takes what `recv` would have given, for carriers that call as soon as something arrives."""
-        if type(item) is Opened:  # it makes us ask nothing in anybody's name
-            self.announced = True
-            self.opened(item.link)
+        if isinstance(item, Opened):  # it makes us ask nothing in anybody's name
+            self._hear(item)
         else:
             self._context.run(self._hear, item)
 
