@@ -33,6 +33,11 @@ class Links:
             raise PeerUnreachable("nobody listens there", "refused")
         return link or Wire(uid or 77, ip, port)
 
+    def announce(self) -> None:
+        """From now on its carrier announces links, and nobody has news of its address."""
+        self.peer.announced = True
+        self.peer._meetings._seen_at["127.0.0.1"] = "127.0.0.1"
+
     async def hear(self, item: Any) -> None:
         self.inbox.put_nowait(item)
         await self.settled()
@@ -89,8 +94,7 @@ def test_a_liar_stays_out_when_it_opens_another_link() -> None:
 def test_where_links_are_announced_meeting_asks_nothing() -> None:
     async def test() -> None:
         links = Links()
-        links.peer.announced = True
-        links.peer._meetings._seen_at["127.0.0.1"] = "127.0.0.1"
+        links.announce()
         assert await links.meet(contact("127.0.0.1", 4001, 900)) == 900
         assert await links.meet(contact("127.0.0.1", 4002)) == 77, "named without a uid: the link says who it is"
         assert links.sent == [None, None]
@@ -127,8 +131,7 @@ def test_iam_is_asked_where_links_are_not_announced_or_the_answer_may_be_news() 
 def test_a_closed_peer_hears_of_no_meeting() -> None:
     async def test() -> None:
         links = Links()
-        links.peer.announced = True
-        links.peer._meetings._seen_at["127.0.0.1"] = "127.0.0.1"
+        links.announce()
         links.peer.meet(contact("127.0.0.1", 4001, 900), lambda who, outcome: links.outcomes.append((who, outcome)))
         links.peer.stop()
         await links.settled()
